@@ -1,0 +1,239 @@
+"""The shared page in which each worker writes what it is doing: one table of fields, with readers and writers for it.
+
+Workers write their own slot, anyone may read any slot, and nobody takes a lock. The memory is a `memfd` whose
+descriptor every template inherits (an anonymous mapping could not reach an exec'ed one). No process, socket or
+clock is touched here: times come in as `time.monotonic()` seconds, which all processes of a machine share.
+
+Hot: `SlotWriter.begin`, `end` and `count` run once a request and must stay well under a microsecond together.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from bisect import bisect_left
+from enum import IntEnum
+from typing import NamedTuple
+
+SLOTS = 1024
+CELLS = 64
+
+# The header: a page of its own, so that slots stay page-aligned.
+_HEADER = struct.Struct("<8sIII")  # magic, layout version, number of slots, cells in a slot
+_MAGIC = b"unicorn\0"
+_LAYOUT = 1
+_STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped for good
+_HEADER_SIZE = 4096
+
+# A slot: who it is, then counters (all unsigned 64 bit, so that a reader never sees half of one), then cells.
+_IDENTITY = struct.Struct("<iIIBxxx")  # pid, generation, age (the how manieth worker), state
+_BEAT_OFFSET = 16
+_BEAT = struct.Struct("<d")  # monotonic seconds of the last sign of life
+_COUNTERS_OFFSET = 32
+
+# How long requests took, in seconds: upper bounds of the histogram's buckets; one more bucket holds the rest.
+LATENCY_BOUNDS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
+
+_COUNTERS = (
+    "informational", "successful", "redirected", "client_errors", "server_errors",  # answers, by status class
+    "refused",            # answered by the server alone, before any application saw them
+    "application_errors",  # exceptions that an application let out
+    "bytes_in",
+    "bytes_out",
+    "connections",        # open now
+    "uncelled",           # requests running beyond the number of cells
+)  # fmt: skip
+_LATENCY = len(_COUNTERS)
+_COUNTER_WORDS = _LATENCY + len(LATENCY_BOUNDS_S) + 1
+REFUSED, APPLICATION_ERRORS, BYTES_IN, BYTES_OUT, CONNECTIONS, UNCELLED = range(5, 11)
+
+# A request cell. `first` and `last` are the same number, counted up by each writing and never 0; the writer stores
+# first ... last in this order, a reader copies `last` first: if they differ the cell was being written.
+_CELL = struct.Struct("<BxxxxxxxQdQq40s32s136sQ")
+_CELL_RECEIVED = struct.Struct("<Q")
+_CELL_RECEIVED_OFFSET = 24
+_CELLS_OFFSET = _COUNTERS_OFFSET + 8 * 64
+_SLOT_SIZE = _CELLS_OFFSET + CELLS * _CELL.size
+_SLOT_SIZE += -_SLOT_SIZE % 4096
+
+
+class State(IntEnum):
+    """What a worker says of itself."""
+
+    EMPTY = 0
+    BOOTING = 1
+    READY = 2
+    RETIRING = 3
+    GONE = 4
+
+
+class CellReading(NamedTuple):
+    """A request under way: `started` in monotonic seconds, sizes in bytes (`expected` -1: not known)."""
+
+    started: float
+    received: int
+    expected: int
+    peer: str
+    request_id: str
+    request_line: str
+
+
+class SlotReading(NamedTuple):
+    """What a slot says; `counters` maps each counter's name to its value, `latency` has a number a bucket."""
+
+    pid: int
+    generation: int
+    age: int
+    state: State
+    last_beat: float
+    counters: dict[str, int]
+    latency: tuple[int, ...]
+    running: tuple[CellReading, ...]
+
+    @property
+    def requests(self) -> int:
+        """Requests answered, refused ones among them."""
+        names = _COUNTERS[:5]
+        return sum(self.counters[name] for name in names)
+
+    @property
+    def alive_at(self) -> float:
+        """Monotonic seconds of the last progress: a sign of life, or the start of a request."""
+        return max([self.last_beat, *(cell.started for cell in self.running)])
+
+
+class ScoreboardError(ValueError):
+    """The descriptor does not hold a scoreboard of this version."""
+
+
+class Scoreboard:
+    """The mapping of the shared page; `fd` is what an exec'ed process needs to `attach`."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, 0)
+        magic, layout, self.slots, cells = _HEADER.unpack_from(self._memory, 0)
+        if (magic, layout, cells) != (_MAGIC, _LAYOUT, CELLS):
+            raise ScoreboardError(f"descriptor {fd} does not hold a scoreboard of this version")
+
+    @classmethod
+    def create(cls, slots: int = SLOTS) -> Scoreboard:
+        """A new, empty one. The file is sparse: a slot costs memory once a worker has used it."""
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("unicorn-scoreboard", os.MFD_CLOEXEC)
+        else:
+            fd, path = tempfile.mkstemp(prefix="unicorn-scoreboard-")
+            os.unlink(path)
+        os.ftruncate(fd, _HEADER_SIZE + slots * _SLOT_SIZE)
+        os.pwrite(fd, _HEADER.pack(_MAGIC, _LAYOUT, slots, CELLS), 0)
+        return cls(fd)
+
+    @classmethod
+    def attach(cls, fd: int) -> Scoreboard:
+        """The one that another process created. Raises ScoreboardError."""
+        return cls(fd)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is being stopped for good: a worker that is told to go drains instead of handing over."""
+        return bool(self._memory[_STOPPING])
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._memory[_STOPPING] = int(value)
+
+    def writer(self, slot: int) -> SlotWriter:
+        """For the worker that owns this slot."""
+        return SlotWriter(self._memory, self._offset(slot))
+
+    def read(self, slot: int) -> SlotReading:
+        """What the slot says now; cells that are being written at this moment are left out."""
+        memory, offset = self._memory, self._offset(slot)
+        pid, generation, age, state = _IDENTITY.unpack_from(memory, offset)
+        (beat,) = _BEAT.unpack_from(memory, offset + _BEAT_OFFSET)
+        words = struct.unpack_from(f"<{_COUNTER_WORDS}Q", memory, offset + _COUNTERS_OFFSET)
+        cells_at = offset + _CELLS_OFFSET
+        running = (self._read_cell(cells_at + index * _CELL.size) for index in range(CELLS))
+        return SlotReading(
+            pid, generation, age, State(state), beat,
+            dict(zip(_COUNTERS, words, strict=False)), words[_LATENCY:], tuple(cell for cell in running if cell),
+        )  # fmt: skip
+
+    def clear(self, slot: int) -> None:
+        """Make the slot empty again, once its worker is gone and has been reported."""
+        offset = self._offset(slot)
+        self._memory[offset : offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+
+    def _offset(self, slot: int) -> int:
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"slot {slot}: there are {self.slots}")
+        return _HEADER_SIZE + slot * _SLOT_SIZE
+
+    def _read_cell(self, offset: int) -> CellReading | None:
+        memory = self._memory
+        if not memory[offset]:
+            return None
+        last = memory[offset + _CELL.size - 8 : offset + _CELL.size]
+        copy = memory[offset : offset + _CELL.size]
+        busy, first, started, received, expected, peer, request_id, line, _ = _CELL.unpack(copy)
+        if not busy or not first or struct.pack("<Q", first) != last:
+            return None
+        texts = (text.rstrip(b"\0").decode("latin-1") for text in (peer, request_id, line))
+        return CellReading(started, received, expected, *texts)
+
+
+class SlotWriter:
+    """A worker's pen: only the process that owns the slot may use it."""
+
+    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+        self._memory = memory
+        self._offset = offset
+        self._cells = offset + _CELLS_OFFSET
+        self._writings = 0
+        words = memoryview(memory)[offset + _COUNTERS_OFFSET : offset + _COUNTERS_OFFSET + 8 * _COUNTER_WORDS]
+        self.counters = words.cast("Q")
+
+    def claim(self, pid: int, generation: int, age: int, now: float) -> None:
+        """Take the slot over from whoever had it before; counters begin at 0."""
+        self._memory[self._offset : self._offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        _IDENTITY.pack_into(self._memory, self._offset, pid, generation, age, State.BOOTING)
+        self.beat(now)
+
+    def set_state(self, state: State) -> None:
+        self._memory[self._offset + _IDENTITY.size - 4] = state
+
+    def beat(self, now: float) -> None:
+        """A sign of life, in monotonic seconds."""
+        _BEAT.pack_into(self._memory, self._offset + _BEAT_OFFSET, now)
+
+    def begin(
+        self, cell: int, started: float, peer: bytes, request_line: bytes, expected: int = 0, request_id: bytes = b""
+    ) -> None:
+        """A request starts in this cell; texts are cut to the space that they have."""
+        self._writings = number = self._writings + 1
+        _CELL.pack_into(
+            self._memory, self._cells + cell * 256, 1, number, started, 0, expected, peer, request_id, request_line, number
+        )  # fmt: skip
+
+    def receive(self, cell: int, received: int) -> None:
+        """So many bytes of the request's body have arrived."""
+        _CELL_RECEIVED.pack_into(self._memory, self._cells + cell * 256 + _CELL_RECEIVED_OFFSET, received)
+
+    def end(self, cell: int) -> None:
+        """The request in this cell is over."""
+        self._memory[self._cells + cell * 256] = 0
+
+    def count(self, status: int, body_bytes: int, duration_s: float) -> None:
+        """An answer was given: its status, the bytes sent, how long it took."""
+        counters = self.counters
+        counters[status // 100 - 1] += 1
+        counters[BYTES_OUT] += body_bytes
+        counters[_LATENCY + bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
+
+
+assert _CELL.size == 256
+assert _COUNTER_WORDS <= 64
