@@ -1,0 +1,321 @@
+"""Where the lines of ``gunicorn.error`` and ``gunicorn.access`` go.
+
+Two loggers of the standard logging, under the names that existing ini files configure. What an operator
+configured (``configured.py``) wins; where that leads nowhere, each logger gets a sink of ours. Never both for
+one line: a logger with a sink of ours doesn't propagate, so that the root logger's handler can't print the
+line a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from paste_unicorn.ops import access_log, configured
+from paste_unicorn.ops.access_format import compile_format
+from paste_unicorn.ops.access_log import AccessLog
+from paste_unicorn.ops.outputs import (
+    NightFormatter,
+    OutputHandler,
+    PlainFormatter,
+    SinkHandler,
+    SyslogHandler,
+)
+from paste_unicorn.ops.sink import Console, LogsProblem, Sink
+from paste_unicorn.ops.syslog import SyslogSink, facility_code, parse_address
+
+if TYPE_CHECKING:
+    from paste_unicorn.settings.table.logs import LogSettings
+
+__all__ = ["ERROR", "Logs", "LogsProblem", "descriptor_of", "setup"]
+
+ERROR = "gunicorn.error"
+
+_SYSLOG = "syslog:"
+
+
+def descriptor_of(stream: Any) -> int | None:
+    """The real descriptor behind a text stream, or None.
+
+    Under ``paster serve --log-file`` standard output and error are a ``LazyWriter`` without ``fileno``, whose
+    ``open()`` gives the file; with ``--daemon``, descriptors 1 and 2 are /dev/null meanwhile.
+    """
+    try:
+        fd = stream.fileno() if hasattr(stream, "fileno") else stream.open().fileno()
+    except (AttributeError, OSError, ValueError, TypeError):
+        return None
+    return fd if isinstance(fd, int) and fd >= 0 else None
+
+
+class Logs:
+    """The logs of one process; children inherit it by fork. Made by `setup`."""
+
+    def __init__(self, console: Console) -> None:
+        self.error = logging.getLogger(ERROR)
+        self.access: AccessLog | None = None
+        self.error_fd = (
+            console.fd
+        )  # for faulthandler: a descriptor that stays valid when the logs are reopened
+        self._console = console
+        self._sinks: list[Sink] = []  # files of ours
+        self._syslogs: list[SyslogSink] = []
+        self._captured = False  # standard output and error go into the error log
+        self._follow: logging.FileHandler | None = None  # the configured file that error_fd is a duplicate of
+
+    def reopen(self) -> None:
+        """After a rotation (USR1): open the files of ours, and of every configured FileHandler, anew; never
+        raises.
+
+        The arbiter calls this, and `chown`, before it tells the workers: they may not be allowed to make the
+        files.
+        """
+        for sink in self._sinks:
+            sink.reopen()
+        for syslog in self._syslogs:
+            syslog.reopen()
+        for handler in _file_handlers():
+            _reopen_handler(handler, self._console)
+        if self._follow is not None and self._follow.stream is not None:
+            os.dup2(self._follow.stream.fileno(), self.error_fd, inheritable=False)
+        if self._captured:
+            self._capture()
+
+    def chown(self, uid: int, gid: int) -> None:
+        """Give the files of ours to the user that the workers run as. Raises OSError."""
+        for sink in self._sinks:
+            sink.chown(uid, gid)
+
+    def enable(self) -> None:
+        """Once the application was loaded: it may have configured logging for itself and so disabled our
+        loggers.
+        """
+        for name in (ERROR, access_log.NAME):
+            logging.getLogger(name).disabled = False
+
+    def close(self) -> None:
+        """Take our handlers off and close our files."""
+        for name in (ERROR, access_log.NAME):
+            _forget(logging.getLogger(name))
+        for sink in self._sinks:
+            sink.close()
+        for syslog in self._syslogs:
+            syslog.reopen()
+        if self._follow is not None:
+            os.close(self.error_fd)
+        self._sinks, self._syslogs, self._follow, self.access = [], [], None, None
+
+    def _capture(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os.dup2(self.error_fd, 1)
+        os.dup2(self.error_fd, 2)
+
+
+def setup(
+    logs: LogSettings,
+    *,
+    ini_path: str | None,
+    ini_has_loggers: bool,
+    stderr_fd: int | None,
+    variables: Mapping[str, str] | None = None,
+) -> Logs:
+    """Set both loggers up as ``logs`` says.
+
+    ``stderr_fd`` is the descriptor that "-" of errorlog means, where 2 is not it (``--daemon --log-file``);
+    ``variables`` are the runner's ``name=value`` for ``%(name)s`` in ``[loggers]``. In the arbiter after the
+    runner loaded the application, in an exec'ed template before. Raises `LogsProblem`.
+    """
+    named = configured.configure(logs, ini_path, ini_has_loggers, variables or {})
+    if stderr_fd is None:
+        stderr_fd = descriptor_of(sys.stderr)
+    result = Logs(Console(2 if stderr_fd is None else stderr_fd))
+    try:
+        _Plumbing(result, logs, ini_path, named).lay()
+    except LogsProblem:
+        result.close()
+        raise
+    return result
+
+
+class _Plumbing:
+    """Lays the way of both loggers' lines, once."""
+
+    def __init__(
+        self, result: Logs, logs: LogSettings, ini_path: str | None, named: frozenset[str] | None
+    ) -> None:
+        self.result = result
+        self.logs = logs
+        self.name = logs.syslog_prefix or os.path.splitext(os.path.basename(ini_path or "main"))[0]
+        self.named = named
+        self.warnings: list[str] = []
+
+    def lay(self) -> None:
+        self._error()
+        self._access()
+        for sentence in self.warnings:
+            self.result.error.warning(sentence)
+
+    # The two loggers ----------------------------------------------------------------------------------------
+
+    def _error(self) -> None:
+        logs, result, logger = self.logs, self.result, self.result.error
+        _forget(logger)
+        if logger.level == logging.NOTSET and logging.getLogger("gunicorn").level == logging.NOTSET:
+            logger.setLevel(logs.loglevel.upper())
+            _set_by_us.add(ERROR)
+        specific = [handler for name in (ERROR, "gunicorn") for handler in logging.getLogger(name).handlers]
+        reached = list(_reached(logger)) if self.named is not None or specific else []
+        if specific and logs.errorlog != "-":
+            self.warnings.append(
+                f"errorlog = {logs.errorlog} has no effect: {ERROR} has handlers from the logging configuration."
+            )
+        if specific or (reached and logs.errorlog == "-"):
+            self._follow(reached)
+        else:
+            result.error.propagate = False
+            logger.addHandler(handler := self._output("errorlog", logs.errorlog, "error"))
+            if isinstance(handler, SinkHandler):
+                handler.setFormatter(NightFormatter())
+                result.error_fd = handler.sink.fd
+                if logs.capture_output and handler.sink.path is not None:
+                    self._capture()
+        if logs.syslog and not logs.errorlog.startswith(_SYSLOG):
+            logger.addHandler(self._output("syslog_addr", _SYSLOG, "error"))
+        if logs.capture_output and logs.errorlog.startswith(_SYSLOG):
+            self.warnings.append(
+                "capture_output has no effect: it needs a file as errorlog, and that is syslog."
+            )
+
+    def _access(self) -> None:
+        logs = self.logs
+        logger = logging.getLogger(access_log.NAME)
+        _forget(logger)
+        named = self.named is not None and access_log.NAME in self.named
+        configured_here = (named or bool(logger.handlers)) and any(_reached(logger))
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+            _set_by_us.add(access_log.NAME)
+        ours: list[OutputHandler] = []
+        if configured_here and logs.accesslog:
+            self.warnings.append(
+                f"accesslog = {logs.accesslog} has no effect: {access_log.NAME} has handlers from the logging "
+                "configuration."
+            )
+        elif logs.accesslog:
+            ours.append(self._output("accesslog", logs.accesslog, "access"))
+        if logs.syslog and not logs.disable_redirect_access_to_syslog:
+            ours.append(self._output("syslog_addr", _SYSLOG, "access"))
+        if not configured_here:
+            logger.propagate = False
+        for handler in ours:
+            logger.addHandler(handler)
+        if (ours or configured_here) and logger.isEnabledFor(logging.INFO):
+            self.result.access = AccessLog(logs.access_log_format, [] if configured_here else ours)
+        else:  # off; but a typing error in the format should not wait until it is switched on
+            compile_format(logs.access_log_format)
+
+    # Their outputs ------------------------------------------------------------------------------------------
+
+    def _output(self, setting: str, target: str, what: str) -> OutputHandler:
+        """A handler for ``-``, a path, or ``syslog:`` with an address or alone."""
+        result = self.result
+        if target.startswith(_SYSLOG):
+            address = target[len(_SYSLOG) :]
+            syslog = SyslogSink(
+                parse_address(setting if address else "syslog_addr", address or self.logs.syslog_addr),
+                facility_code(self.logs.syslog_facility),
+                f"gunicorn.{self.name}.{what}",
+                result._console.say,
+            )
+            result._syslogs.append(syslog)
+            handler: OutputHandler = SyslogHandler(syslog)
+            handler.setFormatter(PlainFormatter())
+            return handler
+        if target == "-":
+            fd = result._console.fd
+            if what == "access":
+                found = descriptor_of(sys.stdout)
+                fd = fd if found is None else found
+            say = None if fd == result._console.fd else result._console.say
+            return SinkHandler(Sink("standard output", fd, None, say))
+        for sink in result._sinks:  # errorlog and accesslog may be one file
+            if os.path.abspath(target) == sink.path:
+                return SinkHandler(sink)
+        sink = Sink.open(setting, f"{what} log", os.path.abspath(target), result._console.say)
+        result._sinks.append(sink)
+        return SinkHandler(sink)
+
+    def _follow(self, handlers: list[logging.Handler]) -> None:
+        """Find a real descriptor for faulthandler among the configured handlers."""
+        for handler in handlers:
+            fd = descriptor_of(getattr(handler, "stream", None))
+            if fd is None:
+                continue
+            if isinstance(handler, logging.FileHandler):
+                self.result._follow = handler
+                fd = os.dup(fd)  # the handler's own number may change when it is reopened
+            self.result.error_fd = fd
+            return
+
+    def _capture(self) -> None:
+        # Complaints about the log itself must not go into the log: they keep the standard error that was
+        # there.
+        self.result._console.fd = os.dup(self.result._console.fd)
+        self.result._captured = True
+        self.result._capture()
+        # Objects without a descriptor (paster's LazyWriter) would go on writing elsewhere.
+        sys.stdout = open(1, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+
+
+_set_by_us: set[str] = set()
+"""Loggers whose level came from us, not from a configuration: it may be set anew."""
+
+
+def _forget(logger: logging.Logger) -> None:
+    """Undo what an earlier `setup` in this process (before the fork, an exec'ed template's father) did to
+    a logger.
+    """
+    for handler in [handler for handler in logger.handlers if isinstance(handler, OutputHandler)]:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    if logger.name in _set_by_us:
+        _set_by_us.discard(logger.name)
+        logger.setLevel(logging.NOTSET)
+    logger.disabled = False
+
+
+def _reached(logger: logging.Logger) -> Iterator[logging.Handler]:
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield from current.handlers
+        current = current.parent if current.propagate else None
+
+
+def _file_handlers() -> Iterator[logging.FileHandler]:
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    seen: set[int] = set()
+    for logger in loggers:
+        for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
+            if isinstance(handler, logging.FileHandler) and id(handler) not in seen:
+                seen.add(id(handler))
+                yield handler
+
+
+def _reopen_handler(handler: logging.FileHandler, console: Console) -> None:
+    handler.acquire()
+    try:
+        handler.mode = handler.mode.replace("w", "a")  # a reopened log must never be emptied
+        fresh = handler._open()
+        if handler.stream is not None:
+            handler.stream.close()
+        handler.stream = fresh
+    except OSError as error:
+        console.say("ERROR", f"Could not reopen the log {handler.baseFilename} ({error.strerror}).")
+    finally:
+        handler.release()
