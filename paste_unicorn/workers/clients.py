@@ -1,0 +1,359 @@
+"""Many clients in one thread: reads heads and bodies, writes what is unsent, and keeps the deadlines.
+
+Everything that a loop worker does except running the application: for that it calls `run_request`, and gets the
+connection back by `finish`. A slow client costs a descriptor and some memory here, never the application.
+
+Hot: `readable`, `take` and `finish` run once a request; the normal case goes straight through each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from io import BytesIO
+from typing import IO, NamedTuple
+
+from ..http.body import ChunkedBody, SizedBody
+from ..http.parser import Head, HeadParser
+from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, HEAD_TIMEOUT, SPOOL_FAILED, Refused
+from ..wsgi.gateway import Response
+from ..wsgi.input import BodyTooLarge, open_body
+from .connection import RECEIVE_SIZE, ClientGone, Connection, Phase
+from .deadlines import FIRST_PIECE_S, Deadlines, overdue
+from .exchange import Exchange
+from .incoming import CONTINUE, SMALL_BODY, Incoming
+from .listening import reset_on_close
+from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
+
+monotonic = time.monotonic
+
+DRAIN_LIMIT = 262144  # bytes of a body that the application left unread which are read to keep the connection
+ALWAYS_PARSE_BELOW = 16384  # a longer unfinished head is looked at again only where its end may have come
+
+RunRequest = Callable[[Connection, Head, IO[bytes], int], None]
+
+
+class BodyRules(NamedTuple):
+    """What may come in as a body, and where it is collected."""
+
+    limit: int  # bytes, 0: any number
+    spool: int | None  # collect every body before the application runs; beyond so many bytes in a file
+    directory: str | None  # of that file
+
+
+class Clients:
+    """The open connections of one worker. Owned by its loop's thread."""
+
+    def __init__(
+        self,
+        loop: EpollLoop | SelectorLoop,
+        parser: HeadParser,
+        exchange: Exchange,
+        deadlines: Deadlines,
+        bodies: BodyRules,
+        run_request: RunRequest,
+    ) -> None:
+        self._loop = loop
+        self._parse = parser.parse
+        self._exchange = exchange
+        self._deadlines = deadlines
+        self._keepalive_s = deadlines.keepalive_s
+        self._bodies = bodies
+        self._run_request = run_request
+        self.by_fd: dict[int, Connection] = {}
+        self.pending: deque[Connection] = deque()  # have their next request in the buffer already
+
+    def add(self, connection: Connection) -> None:
+        """A new client."""
+        self.by_fd[connection.fd] = connection
+        self._deadlines.start(connection, Phase.HEAD, connection.since)
+        self._loop.add(connection.fd)
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
+
+    def readable(self, connection: Connection) -> None:
+        """Something has arrived, or the client's end."""
+        try:
+            data = connection.receive(RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.drop(connection)
+            return
+        phase = connection.phase
+        if not data:
+            self._ended(connection)
+        elif phase is Phase.IDLE or phase is Phase.HEAD:
+            if connection.buffer:
+                self._more_of_head(connection, data)
+            else:
+                self.take(connection, data)
+        elif phase is Phase.BODY:
+            self._more_of_body(connection, data)
+        elif phase is Phase.LINGERING:
+            return
+        else:
+            self._discard(connection, data)
+
+    def take(self, connection: Connection, data: bytes) -> None:
+        """Bytes that begin with a request."""
+        try:
+            head = self._parse(data)
+        except Refused as refused:
+            self.refuse(connection, refused)
+            return
+        if head is None:
+            self._wait_for_head(connection, data)
+            return
+        if head.end < len(data):
+            rest = data[head.end :]
+            if head.body:
+                self._begin_body(connection, head, rest)
+                return
+            connection.buffer += rest
+        elif head.body:
+            self._begin_body(connection, head, b"")
+            return
+        self._run_request(connection, head, BytesIO(), -1)
+
+    def _wait_for_head(self, connection: Connection, data: bytes) -> None:
+        connection.buffer += data
+        connection.checked = len(connection.buffer)
+        if connection.phase is not Phase.HEAD:
+            self._deadlines.start(connection, Phase.HEAD, monotonic())
+
+    def _more_of_head(self, connection: Connection, data: bytes) -> None:
+        """A head that comes in small pieces must not be parsed from its beginning for each of them."""
+        buffer = connection.buffer
+        searched = max(0, len(buffer) - 3)
+        buffer += data
+        size = len(buffer)
+        if size > ALWAYS_PARSE_BELOW and size < 2 * connection.checked and buffer.find(b"\r\n\r\n", searched) < 0:
+            return
+        data = bytes(buffer)
+        buffer.clear()
+        self.take(connection, data)
+
+    def _begin_body(self, connection: Connection, head: Head, rest: bytes) -> None:
+        """The head is complete, a body follows."""
+        rules, length = self._bodies, head.body
+        if rules.limit and length > rules.limit:
+            self.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
+            return
+        incoming = Incoming(
+            connection,
+            SizedBody(length) if length > 0 else ChunkedBody(),
+            length=length,
+            limit=rules.limit,
+            timeout_s=self._deadlines.body_s,
+            continue_expected=head.block.expect_continue and head.line.http11,
+        )
+        connection.head, connection.incoming = head, incoming
+        if rules.spool is not None:
+            incoming.spool(rules.spool, rules.directory)
+            if incoming.continue_expected and not rest:
+                incoming.continue_expected = False
+                try:
+                    connection.send(CONTINUE)
+                except ClientGone:
+                    self.drop(connection)
+                    return
+        self._more_of_body(connection, rest)
+
+    def _more_of_body(self, connection: Connection, data: bytes) -> None:
+        """Collect, until the application can start."""
+        head, incoming = connection.head, connection.incoming
+        assert head is not None
+        assert incoming is not None
+        try:
+            connection.buffer += incoming.feed(data)
+        except Refused as refused:
+            self.refuse(connection, Refused(refused.refusal, head.line.raw))
+            return
+        except BodyTooLarge:
+            self.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
+            return
+        except OSError as error:
+            self._exchange.complain("Can't collect a request body in %s: %s", self._bodies.directory, error)
+            self.refuse(connection, Refused(SPOOL_FAILED, head.line.raw))
+            return
+        if incoming.received:
+            incoming.continue_expected = False
+        spooled = self._bodies.spool is not None
+        if incoming.complete:
+            connection.head = None
+            self._run_request(connection, head, incoming.whole(), incoming.received if spooled else -1)
+        elif spooled or (0 < head.body <= SMALL_BODY and not incoming.continue_expected):
+            self._deadlines.start(connection, Phase.BODY, monotonic())
+        elif incoming.received or incoming.continue_expected:
+            self._stream_body(connection)
+        else:
+            self._deadlines.start(connection, Phase.BODY, monotonic())
+            connection.deadline = connection.since + FIRST_PIECE_S
+
+    def _stream_body(self, connection: Connection) -> None:
+        """Start the application now; it reads the rest by itself."""
+        head, incoming = connection.head, connection.incoming
+        assert head is not None
+        assert incoming is not None
+        connection.head = None
+        self._run_request(connection, head, open_body(incoming.next_piece), -1)
+
+    def _ended(self, connection: Connection) -> None:
+        """The client has closed its side. After a whole request that may be a half-close, which gets its answer."""
+        if connection.phase is Phase.BODY and connection.incoming is not None:
+            connection.incoming.cut()
+            self._stream_body(connection)
+        elif connection.phase is Phase.IDLE and connection.buffer:
+            return  # pipelined requests are waiting for their turn; the end will be reported again
+        elif connection.phase is Phase.WRITING:
+            connection.close_when_sent = True
+            connection.incoming = None
+            self._watch(connection, WRITABLE)
+        else:
+            self.drop(connection)
+
+    def _discard(self, connection: Connection, data: bytes) -> None:
+        """More of a body that nobody wants any more."""
+        incoming = connection.incoming
+        if incoming is None:
+            return
+        try:
+            connection.buffer += incoming.feed(data)
+        except (Refused, OSError):
+            connection.close_when_sent = True
+            incoming.complete = True
+        incoming.discard()
+        if incoming.complete:
+            connection.incoming = None
+            self._settle(connection)
+
+    # -- what leaves -----------------------------------------------------------------------------------------------
+
+    def finish(self, connection: Connection, response: Response) -> None:
+        """The application is done with this request: what next on this connection?"""
+        incoming = connection.incoming
+        if incoming is not None and incoming.complete:
+            incoming.discard()
+            incoming = connection.incoming = None
+        if response.keep and incoming is None and not connection.output:
+            if connection.buffer:
+                self.pending.append(connection)
+            connection.phase = Phase.IDLE
+            connection.since = now = monotonic()
+            connection.deadline = now + self._keepalive_s
+            return
+        if not response.complete:
+            self._cut(connection, response)
+            return
+        connection.close_when_sent = not response.keep
+        if incoming is not None:
+            incoming.discard()
+            if incoming.cut_off or incoming.continue_expected or incoming.remaining > DRAIN_LIMIT:
+                connection.close_when_sent = True
+            elif not connection.close_when_sent:
+                incoming.drain(DRAIN_LIMIT)
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Enter the phase that fits what is unsent, unread or already here."""
+        if connection.fd not in self.by_fd:
+            return
+        now = monotonic()
+        draining = connection.incoming is not None and not connection.close_when_sent
+        if connection.output:
+            self._watch(connection, WRITABLE | (READABLE if draining else 0))
+            self._deadlines.start(connection, Phase.WRITING, now)
+            return
+        if connection.close_when_sent:
+            self._say_goodbye(connection, now)
+            return
+        self._watch(connection, READABLE)
+        if draining:
+            self._deadlines.start(connection, Phase.DRAINING, now)
+            if connection.buffer:
+                data = bytes(connection.buffer)
+                connection.buffer.clear()
+                self._discard(connection, data)
+            return
+        self._deadlines.start(connection, Phase.IDLE, now)
+        if connection.buffer:
+            self.pending.append(connection)
+
+    def writable(self, connection: Connection) -> None:
+        """The kernel takes more of what is unsent."""
+        try:
+            if connection.flush():
+                self._settle(connection)
+            else:
+                self._deadlines.start(connection, Phase.WRITING, monotonic())
+        except ClientGone:
+            self.drop(connection)
+
+    def refuse(self, connection: Connection, refused: Refused) -> None:
+        """Answer without the application, then close (RFC 9112 §9.6: after the client could read the answer)."""
+        self._exchange.refuse(connection, refused)
+        connection.close_when_sent = connection.linger = True
+        if connection.incoming is not None:
+            connection.incoming.discard()
+            connection.incoming = None
+        self._settle(connection)
+
+    def _say_goodbye(self, connection: Connection, now: float) -> None:
+        """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
+        if not (connection.linger or connection.buffer or connection.incoming is not None):
+            self.drop(connection)
+            return
+        connection.buffer.clear()
+        try:
+            connection.sock.shutdown(1)  # SHUT_WR
+        except OSError:
+            self.drop(connection)
+            return
+        self._watch(connection, READABLE)
+        self._deadlines.start(connection, Phase.LINGERING, now)
+
+    def _cut(self, connection: Connection, response: Response) -> None:
+        """The answer can't be completed: the client must be able to tell."""
+        if response.ends_with_connection:
+            reset_on_close(connection.sock)
+        self.drop(connection)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        if connection.watched != events:
+            connection.watched = events
+            self._loop.modify(connection.fd, events)
+
+    def drop(self, connection: Connection) -> None:
+        """Close the connection now."""
+        self._forget(connection)
+        connection.close()
+
+    def _forget(self, connection: Connection) -> None:
+        if self.by_fd.pop(connection.fd, None) is not None:
+            self._loop.remove(connection.fd)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def check_deadlines(self, now: float) -> None:
+        """Act on every connection that has been in its phase for too long."""
+        for connection in overdue(self.by_fd.values(), now):
+            phase = connection.phase
+            if phase is Phase.HEAD and connection.buffer:
+                self.refuse_slow_head(connection)
+            elif phase is Phase.BODY and connection.head is not None:
+                self._body_overdue(connection, connection.head)
+            else:
+                self.drop(connection)
+
+    def refuse_slow_head(self, connection: Connection) -> None:
+        """408 for a client whose request head does not come to an end."""
+        self.refuse(connection, Refused(HEAD_TIMEOUT, bytes(connection.buffer[:256]).split(b"\r\n")[0]))
+
+    def _body_overdue(self, connection: Connection, head: Head) -> None:
+        streamed = self._bodies.spool is None and not 0 < head.body <= SMALL_BODY
+        if streamed:
+            self._stream_body(connection)
+        else:
+            self.refuse(connection, Refused(BODY_TIMEOUT, head.line.raw))

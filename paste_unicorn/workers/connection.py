@@ -1,0 +1,183 @@
+"""One client: its socket, what has arrived and not been used, what has not been sent, and until when it may take.
+
+Owned by the worker's one thread. Hot: `send` runs once a request.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from _socket import socket as RawSocket
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..wsgi.file_wrapper import FileRegion
+from .loop import READABLE
+
+if TYPE_CHECKING:
+    from ..http.parser import Head
+    from ..wsgi.environ import Environs
+    from .incoming import Incoming
+
+RECEIVE_SIZE = 65536
+
+
+class Phase(IntEnum):
+    """What a connection waits for."""
+
+    HEAD = 1  # the rest of a request head, or the first one
+    IDLE = 2  # the next request of a client that was answered before
+    BODY = 3  # more of a body, before the application runs
+    RUNNING = 4  # the application
+    WRITING = 5  # the client, to take what is unsent
+    DRAINING = 6  # the rest of a body that the application did not read
+    LINGERING = 7  # the client, to close: we have said all that we will
+
+
+class ClientGone(ConnectionError):
+    """The client closed the connection, or takes nothing any more: the rest of the answer has no reader."""
+
+
+class SendLimits(NamedTuple):
+    """How far the application may run ahead of a client that reads slowly."""
+
+    response_buffer: int  # bytes of an answer that may wait here before the application has to
+    send_timeout_s: float  # how long the application waits for a client that takes nothing
+
+
+class Connection:
+    __slots__ = (
+        "buffer",
+        "checked",
+        "close_when_sent",
+        "deadline",
+        "environs",
+        "fd",
+        "head",
+        "incoming",
+        "limits",
+        "linger",
+        "output",
+        "peer",
+        "peer_host",
+        "phase",
+        "receive",
+        "since",
+        "sock",
+        "unsent",
+        "watched",
+    )
+
+    def __init__(
+        self, sock: RawSocket, peer: dict[str, str], environs: Environs, limits: SendLimits, now: float
+    ) -> None:
+        self.sock = sock  # non-blocking, always
+        self.fd = sock.fileno()
+        self.receive = sock.recv  # bound once: it is called for each request
+        self.peer = peer  # as the environ wants it
+        self.peer_host = peer["REMOTE_ADDR"].encode("latin-1", "replace")  # as the scoreboard wants it
+        self.limits = limits
+        self.environs = environs  # what makes the environs of this listener's requests
+        self.buffer = bytearray()  # received, not used yet
+        self.checked = 0  # size of the buffer when the parser last looked at it
+        self.phase = Phase.HEAD
+        self.since = now  # when the present phase began
+        self.deadline = 0.0  # when the phase must be over, in monotonic seconds
+        self.head: Head | None = None  # of the request whose body is arriving
+        self.incoming: Incoming | None = None  # that body
+        self.output: deque[bytes | memoryview | FileRegion] = deque()  # unsent, in order
+        self.unsent = 0  # bytes in `output` that are held in memory (file regions are not)
+        self.close_when_sent = False
+        self.linger = False  # the client may still be sending: read on for a while before closing
+        self.watched = READABLE  # the events that the loop was asked for
+
+    def send(self, data: bytes) -> None:
+        """Give all of `data` to the kernel or, where it takes no more, to `output`. Raises ClientGone."""
+        if self.output:
+            self._hold(data)
+            return
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientGone(str(error)) from None
+        if sent < len(data):
+            self._hold(memoryview(data)[sent:])
+
+    def _hold(self, data: bytes | memoryview) -> None:
+        """Keep what the kernel did not take; where that is too much, wait for the client. Raises ClientGone."""
+        self.output.append(data)
+        self.unsent += len(data)
+        while self.unsent > self.limits.response_buffer and not self.flush():
+            if not _wait(self.fd, select.POLLOUT, self.limits.send_timeout_s):
+                raise ClientGone(f"it took nothing of the answer for {self.limits.send_timeout_s:g} seconds")
+
+    def send_file(self, region: FileRegion) -> None:
+        """The same for a part of a file; the descriptor is duplicated, since the application may close its own."""
+        self.output.append(FileRegion(os.dup(region.fd), region.offset, region.count))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what the kernel takes now; says whether all is sent. Raises ClientGone."""
+        output = self.output
+        try:
+            while output:
+                part = output[0]
+                if isinstance(part, FileRegion):
+                    self._flush_file(part)
+                else:
+                    sent = self.sock.send(part)
+                    self.unsent -= sent
+                    if sent < len(part):
+                        output[0] = memoryview(part)[sent:]
+                    else:
+                        output.popleft()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ClientGone(str(error)) from None
+        return True
+
+    def _flush_file(self, region: FileRegion) -> None:
+        """One `sendfile`. A file that has shrunk meanwhile can't be sent to its end: the client must see that."""
+        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.count, 1 << 30)) if region.count else 0
+        if sent == region.count:
+            os.close(region.fd)
+            self.output.popleft()
+        elif sent == 0:
+            raise ClientGone("the file that was being sent became shorter")
+        else:
+            self.output[0] = FileRegion(region.fd, region.offset + sent, region.count - sent)
+
+    def wait_readable(self, timeout_s: float) -> bool:
+        """Block until something, or the end, has arrived; False after `timeout_s`. Raises ClientGone.
+
+        What is unsent leaves meanwhile: a client may want to read before it sends more.
+        """
+        while self.output:
+            if not _wait(self.fd, select.POLLIN | select.POLLOUT, timeout_s):
+                return False
+            if self.flush():
+                break
+            if _wait(self.fd, select.POLLIN, 0):
+                return True
+        return _wait(self.fd, select.POLLIN, timeout_s)
+
+    def close(self) -> None:
+        """Let go of the descriptors. Whoever registered the socket with an epoll object unregisters it before."""
+        for part in self.output:
+            if isinstance(part, FileRegion):
+                os.close(part.fd)
+        self.output.clear()
+        self.sock.close()
+        if self.incoming is not None:
+            self.incoming.discard()
+            self.incoming = None
+
+
+def _wait(fd: int, event: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, event)
+    return bool(poll.poll(timeout_s * 1000))

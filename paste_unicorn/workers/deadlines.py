@@ -1,0 +1,54 @@
+"""What must have happened by when on a connection, and what follows if it has not.
+
+Deadlines are kept in the connections and looked through a few times a second: with thousands of connections that
+costs less than any ordered structure would cost each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .connection import Connection, Phase
+
+SCAN_INTERVAL_S = 0.25
+LINGER_S = 2.0  # how long we go on reading, and throwing away, after our last word
+FIRST_PIECE_S = 0.5  # how long a body that will be streamed may keep the application waiting for its first bytes
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long each phase may take, in seconds."""
+
+    header_s: float  # the whole of a request head, from the connect or its first byte
+    keepalive_s: float  # the pause between two requests
+    body_s: float  # between two arrivals of a body's bytes
+    send_s: float  # between two moments in which the client takes some of the answer
+
+    def start(self, connection: Connection, phase: Phase, now: float) -> None:
+        """The connection enters `phase`, or has made progress in it."""
+        connection.phase = phase
+        connection.since = now
+        connection.deadline = now + self.duration_s(phase)
+
+    def duration_s(self, phase: Phase) -> float:
+        return {
+            Phase.HEAD: self.header_s,
+            Phase.IDLE: self.keepalive_s,
+            Phase.BODY: self.body_s,
+            Phase.RUNNING: float("inf"),
+            Phase.WRITING: self.send_s,
+            Phase.DRAINING: self.body_s,
+            Phase.LINGERING: LINGER_S,
+        }[phase]
+
+
+def overdue(connections: Iterable[Connection], now: float) -> list[Connection]:
+    """Those whose phase should have been over by now."""
+    return [connection for connection in connections if connection.deadline <= now]
+
+
+def slowest_head(connections: Iterable[Connection], now: float, at_least_s: float) -> Connection | None:
+    """The connection whose head has been unfinished longest, if for `at_least_s` seconds."""
+    waiting = (one for one in connections if one.phase is Phase.HEAD and one.since <= now - at_least_s)
+    return min(waiting, key=lambda one: one.since, default=None)

@@ -1,0 +1,254 @@
+"""One request to one response: run the application or refuse, send, log, count. The straight line for every class.
+
+Hot: `run` is called once a request. It knows nothing of sockets or loops: the connection is its sink.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, BROKEN_BODY, INTERNAL_ERROR, Refusal, Refused
+from ..http.response import error_page
+from ..ops.access_log import Served
+from ..scoreboard import APPLICATION_ERRORS, BYTES_IN, REFUSED, SlotWriter
+from ..wsgi.gateway import Answering, Application, Response, respond
+from ..wsgi.input import BodyError
+from .connection import ClientGone, Connection
+
+if TYPE_CHECKING:
+    from ..http.parser import Head
+    from ..ops.logs import Logs
+    from ..wsgi.environ import Environ
+
+monotonic = time.monotonic
+
+_BODY_REFUSALS = {BodyError.status: BROKEN_BODY, 408: BODY_TIMEOUT, 413: BODY_TOO_LARGE}
+
+
+class RequestSummary(NamedTuple):
+    """What the hooks `pre_request` and `post_request` get to see of a request."""
+
+    method: str
+    uri: str
+    path: str
+    query: str
+    version: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class ResponseSummary(NamedTuple):
+    """What the hook `post_request` gets to see of an answer."""
+
+    status: str
+    status_code: int
+    headers: tuple[tuple[str, str], ...]
+    sent: int  # bytes of the body
+
+
+class RequestHooks(NamedTuple):
+    """Hooks around each request, ready to be called: they never raise."""
+
+    before: Callable[[RequestSummary], None] | None
+    after: Callable[[RequestSummary, Environ, ResponseSummary], None] | None
+
+
+class Exchange:
+    """What a worker needs to answer requests; made once a worker, used by whichever thread runs the application."""
+
+    def __init__(
+        self,
+        application: Application,
+        answering: Answering,
+        slot: SlotWriter,
+        logs: Logs,
+        generation: int,
+        hooks: RequestHooks,
+    ) -> None:
+        self._application = application
+        self._answering = answering
+        self._slot = slot
+        self._logs = logs
+        self._generation = generation
+        self._hooks = hooks
+        self._hooked = hooks.before is not None or hooks.after is not None
+        self._pid = os.getpid()
+        self.last_request_s = 0.0
+
+    def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
+        """Run one request in this thread, from its parsed head to the last byte given to the connection.
+
+        `length` is what a collected chunked body turned out to have; -1 leaves the environ as the client sent it.
+        """
+        line, block = head.line, head.block
+        slot = self._slot
+        started = monotonic()
+        slot.begin(0, started, connection.peer_host, line.raw, head.body)
+        response = Response(
+            self._answering, connection, http11=line.http11, is_head=line.method == "HEAD", keep=keep
+        )
+        try:
+            environ = connection.environs.make(line, block, connection.peer)
+        except Refused as refused:
+            slot.end(0)
+            response.keep = False
+            response.complete = connection.linger = True
+            self.refuse(connection, Refused(refused.refusal, line.raw))
+            return response
+        environ["wsgi.input"] = body
+        environ["wsgi.early_hints"] = response.early_hints
+        if length >= 0:
+            environ["CONTENT_LENGTH"] = str(length)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._hooked:
+            self._run_hooked(environ, response, head)
+        else:
+            respond(self._application, environ, response)
+        how = "ok"
+        if response.failure is not None or response.close_failure is not None or response.complaint is not None:
+            how = self._judge(connection, response, line.raw)
+        self.last_request_s = duration_s = monotonic() - started
+        slot.end(0)
+        slot.count(response.status_code or 500, response.body_sent, duration_s)
+        if self._logs.access is not None:
+            self._log(head, environ, response, connection, duration_s, how)
+        return response
+
+    def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
+        """Answer a request that no application will see; the connection is to be closed after it."""
+        refusal = refused.refusal
+        page = error_page(refusal)
+        if refused.request_line.startswith(b"HEAD "):
+            page = page[: page.index(b"\r\n\r\n") + 4]
+        slot = self._slot
+        slot.count(refusal.status, len(page), 0.0)
+        slot.counters[REFUSED] += 1
+        try:
+            connection.send(page)
+        except ClientGone:
+            pass
+        self._logs.error.debug(
+            "Refused a request of %s with %d: %s (%s)",
+            connection.peer["REMOTE_ADDR"] or "a Unix socket", refusal.status, refusal.sentence, refusal.source,
+        )  # fmt: skip
+        access = self._logs.access
+        if access is not None and refused.request_line:
+            access.write(
+                Served(
+                    peer=connection.peer["REMOTE_ADDR"],
+                    request_line=refused.request_line.decode("latin-1"),
+                    environ=None,
+                    fields=(),
+                    status=refusal.status,
+                    status_text=f"{refusal.status} {refusal.reason}",
+                    response_fields=[],
+                    body_bytes=len(page) - page.index(b"\r\n\r\n") - 4,
+                    duration_s=0.0,
+                    wall_time=time.time(),
+                    pid=self._pid,
+                    generation=self._generation,
+                    how=how,
+                )
+            )
+
+    # -- everything below is for the requests that are not plain ---------------------------------------------------
+
+    def _run_hooked(self, environ: Environ, response: Response, head: Head) -> None:
+        line = head.line
+        summary = RequestSummary(
+            line.method, line.target, line.path, line.query, line.version, head.block.fields
+        )
+        if self._hooks.before is not None:
+            self._hooks.before(summary)
+        respond(self._application, environ, response)
+        if self._hooks.after is not None:
+            prepared = response.prepared
+            status, fields = (prepared.status, prepared.fields) if prepared else ("", ())
+            self._hooks.after(
+                summary, environ, ResponseSummary(status, response.status_code, fields, response.body_sent)
+            )
+
+    def _judge(self, connection: Connection, response: Response, request_line: bytes) -> str:
+        """Something went wrong: say so where it belongs, answer what can still be answered; how it ended."""
+        text = request_line.decode("latin-1")
+        error, how = response.failure, "ok"
+        if response.complaint is not None:
+            self._logs.error.warning("%s: the application sent a wrong answer: %s", text, response.complaint)
+        if response.close_failure is not None:
+            self._report(text, "raised an exception in close()", response.close_failure)
+        if error is None:
+            return how
+        response.keep = False
+        if isinstance(error, ClientGone):
+            self._logs.error.debug("%s: the client has gone: %s", text, error)
+            return "client-gone"
+        if isinstance(error, BodyError):
+            self._logs.error.info("%s: %s", text, error)
+            refusal, how = _BODY_REFUSALS[error.status], "client-gone"
+        else:
+            self._report(text, "raised an exception", error)
+            refusal, how = INTERNAL_ERROR, "app-error"
+        if response.head_sent:
+            self._logs.error.warning("%s: the answer had begun; the connection is cut", text)
+        else:
+            self._send_page(connection, response, refusal)
+        return how
+
+    def _send_page(self, connection: Connection, response: Response, refusal: Refusal) -> None:
+        page = error_page(refusal)
+        fields = [("Content-Type", "text/plain"), ("Content-Length", "0")]
+        response.prepared = self._answering.heads.begin(f"{refusal.status} {refusal.reason}", fields)
+        response.head_sent = response.complete = True
+        body_at = page.index(b"\r\n\r\n") + 4
+        if response.is_head:
+            page = page[:body_at]
+        response.body_sent = len(page) - body_at
+        try:
+            connection.send(page)
+        except ClientGone:
+            response.complete = False
+
+    def _report(self, request_line: str, what: str, error: BaseException) -> None:
+        self._slot.counters[APPLICATION_ERRORS] += 1
+        trace = _without_our_frames(error.__traceback__)
+        lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+        self._logs.error.error("%s: the application %s\n%s", request_line, what, lines)
+
+    def _log(
+        self, head: Head, environ: Environ, response: Response, connection: Connection, duration_s: float, how: str
+    ) -> None:
+        prepared = response.prepared
+        self._logs.access.write(  # type: ignore[union-attr]
+            Served(
+                peer=connection.peer["REMOTE_ADDR"],
+                request_line=head.line.raw.decode("latin-1"),
+                environ=environ,
+                fields=head.block.fields,
+                status=response.status_code or 500,
+                status_text=prepared.status if prepared is not None else "",
+                response_fields=list(prepared.fields) if prepared is not None else [],
+                body_bytes=response.body_sent,
+                duration_s=duration_s,
+                wall_time=time.time(),
+                pid=self._pid,
+                generation=self._generation,
+                how=how,
+            )
+        )
+
+    def received(self, count: int) -> None:
+        """So many bytes have come in."""
+        self._slot.counters[BYTES_IN] += count
+
+
+def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the application's first frame on; all of it where the fault is on our side of the border."""
+    own = sys.modules[respond.__module__].__file__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == own:
+        trace = trace.tb_next
+    return trace

@@ -1,0 +1,147 @@
+"""The body of one request on its way in: collected before the application runs, or handed to it as it arrives.
+
+The worker's loop collects (`feed`) what must not occupy the application: small bodies whole, larger ones into a file
+where `spool_request_body` says so. Whatever has not arrived when the application starts is read by `next_piece`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Protocol
+
+from ..http.refusals import Refused
+from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected
+from .connection import RECEIVE_SIZE
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Decoder(Protocol):
+    """A body's framing (`http.body`): from bytes to (decoded, how many were used, whether that was the end)."""
+
+    def feed(self, data: bytes) -> tuple[bytes, int, bool]: ...
+
+
+class Incoming:
+    """Owned by the connection's thread until the application runs, then by the thread that runs the application."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        decoder: Decoder,
+        *,
+        length: int,
+        limit: int,
+        timeout_s: float,
+        continue_expected: bool,
+    ) -> None:
+        self._connection = connection
+        self._decoder = decoder
+        self._limit = limit  # decoded bytes that are allowed; 0: any number
+        self._timeout_s = timeout_s  # between bytes, while the application waits
+        self._pieces: list[bytes] = []  # decoded, not yet given to anyone
+        self._spool: IO[bytes] | None = None  # decoded, where bodies are collected in a file
+        self.length = length  # bytes, -1 when the body is chunked
+        self.received = 0  # decoded bytes so far
+        self.complete = False
+        self.cut_off = False  # the client ended its side before the body was complete
+        self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
+
+    @property
+    def remaining(self) -> int:
+        """Bytes that are still to come; -1 when that is not known."""
+        return self.length - self.received if self.length >= 0 else -1
+
+    def spool(self, in_memory: int, directory: str | None) -> None:
+        """Collect the body in a seekable file, which goes to disk beyond `in_memory` bytes."""
+        self._spool = tempfile.SpooledTemporaryFile(max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-")
+
+    def feed(self, data: bytes) -> bytes:
+        """Decode what has arrived; gives back what follows the body. Raises Refused, BodyTooLarge, OSError (disk)."""
+        decoded, used, self.complete = self._decoder.feed(data)
+        if decoded:
+            self.received += len(decoded)
+            if self._limit and self.received > self._limit:
+                raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
+            if self._spool is not None:
+                self._spool.write(decoded)
+            else:
+                self._pieces.append(decoded)
+        return data[used:]
+
+    def whole(self) -> IO[bytes]:
+        """The complete body, ready to be read."""
+        if self._spool is not None:
+            spool, self._spool = self._spool, None
+            spool.seek(0)
+            return spool
+        body = BytesIO(b"".join(self._pieces))
+        self._pieces.clear()
+        return body
+
+    def next_piece(self) -> bytes:
+        """The next decoded bytes, waited for; b"" at the end. Raises BodyError."""
+        connection = self._connection
+        while not self._pieces:
+            if self.complete:
+                return b""
+            if self.cut_off:
+                if self._spool is not None and (piece := self._spool.read(RECEIVE_SIZE)):
+                    return piece
+                raise ClientDisconnected(self._cut_off_sentence())
+            if connection.buffer:
+                arrived = bytes(connection.buffer)
+                connection.buffer.clear()
+            else:
+                arrived = self._wait()
+            try:
+                connection.buffer += self.feed(arrived)
+            except Refused as refused:
+                raise BodyMalformed(refused.refusal.sentence) from None
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+    def cut(self) -> None:
+        """The client ended its side too early: what came can be read, and then the error."""
+        self.cut_off = True
+        if self._spool is not None:
+            self._spool.seek(0)
+
+    def _wait(self) -> bytes:
+        connection = self._connection
+        if self.continue_expected:
+            self.continue_expected = False
+            connection.send(CONTINUE)
+        while True:
+            if not connection.wait_readable(self._timeout_s):
+                raise BodyTimeout(f"the client sent nothing of its request body for {self._timeout_s:g} seconds")
+            try:
+                arrived = connection.receive(RECEIVE_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ClientDisconnected(f"{self._cut_off_sentence()}: {error}") from None
+            if not arrived:
+                self.cut()
+                raise ClientDisconnected(self._cut_off_sentence())
+            return arrived
+
+    def _cut_off_sentence(self) -> str:
+        of = f" of {self.length}" if self.length >= 0 else ""
+        return f"the client closed the connection after {self.received}{of} bytes of its request body"
+
+    def drain(self, limit: int) -> None:
+        """From now on the rest is only read to be thrown away, up to `limit` bytes."""
+        self._limit = self.received + limit
+
+    def discard(self) -> None:
+        """Let go of what was collected."""
+        self._pieces.clear()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None

@@ -1,0 +1,264 @@
+"""A worker from fork to exit: booting, ready, retiring or draining, gone; its signals, its hooks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NoReturn
+
+from .. import __version__
+from ..http.parser import HeadParser
+from ..http.response import ResponseHeads
+from ..ops import backtraces
+from ..ops.logs import Logs
+from ..process import leave
+from ..process.channel import report
+from ..process.hooks import HookWorker, Hooks
+from ..process.lifeline import Lifeline
+from ..process.listener import Listener
+from ..process.messages import Imported, Ready
+from ..scoreboard import Scoreboard, SlotWriter, State
+from ..settings.resolve import Settings
+from ..wsgi.environ import Environs, ErrorsStream
+from ..wsgi.file_wrapper import FileWrapper
+from ..wsgi.gateway import Answering, Application
+from .clients import BodyRules
+from .connection import SendLimits
+from .deadlines import Deadlines
+from .exchange import Exchange, RequestHooks
+from .listening import Listening
+from .loop import EpollLoop, SelectorLoop, make_loop
+from .peers import Peers
+from .sync import SyncWorker
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_NOT_BOOTED = 3
+
+
+@dataclass(frozen=True)
+class WorkerOrders:
+    """All that a worker is given at birth."""
+
+    slot: int  # its row of the scoreboard
+    generation: int
+    age: int  # the how manieth worker of this server
+    application: Application
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    scoreboard: Scoreboard
+    reports: socket.socket  # SEQPACKET, shared by all workers: what the arbiter is to know
+    lifeline: Lifeline
+    logs: Logs
+    ini: str  # how the configuration is called in logs and titles
+    reloading: bool  # a reloader of the runner wants to know which files are imported
+
+
+def run(orders: WorkerOrders) -> NoReturn:
+    """Serve until told to go. The process ends here, whatever happens: it must never return into the runner."""
+    code = EXIT_NOT_BOOTED
+    try:
+        worker = Worker(orders)
+        worker.boot()
+        code = EXIT_FAILED
+        worker.serve()
+        code = EXIT_OK
+    except BaseException:
+        orders.logs.error.exception("Worker %d (pid %d) ends by a fault", orders.slot, os.getpid())
+    leave.child(code)
+
+
+class Worker:
+    """The process around the loop."""
+
+    def __init__(self, orders: WorkerOrders) -> None:
+        self._orders = orders
+        self._log = orders.logs.error
+        self._reopen_wanted = False
+        self._known_modules: set[str] = set()
+        self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
+        self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
+        self._hooks = Hooks(orders.settings, self._log)
+        self._hook_worker = HookWorker(
+            pid=os.getpid(), age=orders.age, log=self._log, cfg=self._hooks.cfg
+        )
+        self._loop: SyncWorker | None = None
+
+    def boot(self) -> None:
+        """Everything up to the moment in which the arbiter may count on this worker."""
+        orders = self._orders
+        wakeup = self._install_signals()
+        self._hooks.call("post_fork", self._hooks.server(orders.listeners), self._hook_worker)
+        self._loop = make_worker(orders, self._slot, self._request_hooks(), wakeup, self._each_round)
+        self._hooks.call("post_worker_init", self._hook_worker)
+        self._slot.set_state(State.READY)
+        report(orders.reports, Ready(orders.slot, orders.generation, os.getpid()))
+
+    def serve(self) -> None:
+        assert self._loop is not None
+        self._loop.serve()
+        self._slot.set_state(State.GONE)
+        self._hooks.call("worker_exit", self._hooks.server(self._orders.listeners), self._hook_worker)
+
+    def _request_hooks(self) -> RequestHooks:
+        before, after = self._hooks.get("pre_request"), self._hooks.get("post_request")
+        worker = self._hook_worker
+        return RequestHooks(
+            before and (lambda request: self._hooks.call("pre_request", worker, request)),
+            after
+            and (
+                lambda request, environ, response: self._hooks.call(
+                    "post_request", worker, request, environ, response
+                )
+            ),
+        )
+
+    # -- signals -----------------------------------------------------------------------------------------------------
+
+    def _install_signals(self) -> int:
+        """Handlers only set a flag and wake the loop; gives the descriptor that becomes readable then."""
+        reader, writer = os.pipe()
+        for fd in (reader, writer):
+            os.set_blocking(fd, False)
+        self._wakeup_writer = writer
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number, handler in {
+            signal.SIGTERM: self._on_term,
+            signal.SIGQUIT: self._on_quit,
+            signal.SIGUSR1: self._on_usr1,
+            signal.SIGABRT: self._on_abort,
+        }.items():
+            signal.signal(number, handler)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH):
+            # Not SIG_IGN, which the application's own subprocesses would inherit.
+            signal.signal(number, _do_nothing)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        backtraces.arm(self._orders.logs.error_fd)
+        return reader
+
+    def _on_term(self, number: int, frame: FrameType | None) -> None:
+        self._slot.set_state(State.RETIRING)
+        if self._loop is None:
+            leave.child(EXIT_OK)
+        if self._orders.scoreboard.stopping:
+            self._loop.drain(self._orders.settings.processes.drain_timeout_s)
+        else:
+            self._loop.retire()
+
+    def _on_quit(self, number: int, frame: FrameType | None) -> None:
+        self._hooks.call("worker_int", self._hook_worker)
+        leave.child(EXIT_OK)
+
+    def _on_usr1(self, number: int, frame: FrameType | None) -> None:
+        self._reopen_wanted = True
+
+    def _on_abort(self, number: int, frame: FrameType | None) -> None:
+        self._hooks.call("worker_abort", self._hook_worker)
+        leave.child(EXIT_FAILED)
+
+    def _each_round(self) -> None:
+        """A few times a second, in the loop."""
+        if self._reopen_wanted:
+            self._reopen_wanted = False
+            self._orders.logs.reopen()
+        if self._orders.lifeline.is_cut():
+            leave.child(EXIT_FAILED)
+        if self._orders.reloading:
+            self._report_imports()
+
+    def _report_imports(self) -> None:
+        """Files of modules that only this process imported: the runner's reloader can't see them."""
+        names = sys.modules.keys() - self._known_modules
+        if not names:
+            return
+        self._known_modules |= names
+        files = [getattr(sys.modules.get(name), "__file__", None) for name in names]
+        report(self._orders.reports, Imported(tuple(sorted(file for file in files if file))))
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """A signal that does not concern a worker."""
+
+
+def make_worker(
+    orders: WorkerOrders,
+    slot: SlotWriter,
+    hooks: RequestHooks,
+    wakeup_fd: int,
+    each_round: Callable[[], None],
+) -> SyncWorker:
+    """The worker of the class that the settings want, wired up from them."""
+    settings, logs = orders.settings, orders.logs
+    requests, processes = settings.requests, settings.processes
+    parser = HeadParser(
+        limit_request_line=requests.limit_request_line,
+        limit_request_fields=requests.limit_request_fields,
+        limit_request_field_size=requests.limit_request_field_size,
+        limit_request_head=requests.limit_request_head,
+        header_map=requests.header_map,
+        forwarder_headers=settings.proxies.forwarder_headers,
+    )
+    answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
+    loop = make_loop()
+    return SyncWorker(
+        loop=loop,
+        listening=Listening(loop, orders.listeners, logs.error),
+        peers=Peers(settings.proxies.forwarded_allow_ips.trusts, _environs(orders)),
+        parser=parser,
+        exchange=Exchange(orders.application, answering, slot, logs, orders.generation, hooks),
+        answering=answering,
+        deadlines=Deadlines(
+            header_s=requests.header_timeout_s,
+            keepalive_s=requests.keepalive_s,
+            body_s=requests.body_timeout_s,
+            send_s=requests.send_timeout_s,
+        ),
+        bodies=BodyRules(
+            requests.limit_request_body, requests.spool_request_body, requests.tmp_upload_dir
+        ),
+        send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s),
+        slot=slot,
+        max_connections=processes.worker_connections,
+        wakeup_fd=wakeup_fd,
+        each_round=each_round,
+    )
+
+
+def _environs(orders: WorkerOrders) -> dict[tuple[Listener, bool], Environs]:
+    """What makes environs, for each listener and for peers that are trusted or not."""
+    requests = orders.settings.requests
+
+    def write_error(data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not hurt the request
+            os.write(orders.logs.error_fd, data)
+
+    common: dict[str, Any] = {
+        "wsgi.version": (1, 0),
+        "wsgi.errors": ErrorsStream(write_error),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": orders.settings.processes.workers > 1,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+        "wsgi.url_scheme": requests.url_scheme or "http",
+        "SERVER_SOFTWARE": f"paste_unicorn/{__version__}",
+    }
+    # SCRIPT_NAME in the process's environment is how existing deployments mount an application.
+    prefix = (requests.url_prefix or os.environ.get("SCRIPT_NAME", "")).rstrip("/")
+    return {
+        (listener, trusted): Environs(
+            {**common, "SERVER_NAME": listener.server_name, "SERVER_PORT": listener.server_port},
+            prefix=prefix,
+            trusted=trusted,
+            secure_schemes=orders.settings.proxies.secure_scheme_headers,
+        )
+        for listener in orders.listeners
+        for trusted in (False, True)
+    }

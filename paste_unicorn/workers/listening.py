@@ -1,0 +1,122 @@
+"""Accepting connections: how many at a time, and what to do when the system has no room for another.
+
+A worker that has just served a slow request takes one connection at a time, so that the kernel gives the others to
+idle siblings; one whose requests are fast takes several, which saves a round of the loop for each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import select
+import socket
+import struct
+from _socket import socket as RawSocket  # without the Python layer: 1 µs less for each connection
+from collections.abc import Iterable
+from typing import Any
+
+from ..process.listener import Listener
+from .loop import EpollLoop, SelectorLoop
+
+FAST_REQUEST_S = 0.002
+BATCH = 16
+PAUSE_S = 0.5  # how long to let the queue wait when descriptors or memory have run out
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_GIVEN_UP = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR}
+
+# While a server stops for good its listeners demand this many hops (see `arbiter/`), and connections inherit it.
+_IP_MINTTL = 21
+_IPV6_MINHOPCOUNT = 73
+
+
+class Listening:
+    """The listeners of one worker. Owned by its loop's thread."""
+
+    def __init__(
+        self, loop: EpollLoop | SelectorLoop, listeners: Iterable[Listener], log: logging.Logger
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self.by_fd = {listener.sock.fileno(): listener for listener in listeners}
+        self.watching = False
+        self.paused_until = 0.0  # monotonic seconds; 0: not paused
+        self.last_request_s = 0.0  # how long the latest request occupied the application
+        self.reset_min_ttl = False  # set while the server is being stopped for good
+
+    def watch(self) -> None:
+        """Let the loop report waiting connections."""
+        if not self.watching:
+            for fd in self.by_fd:
+                self._loop.add_shared(fd)
+            self.watching = True
+
+    def unwatch(self) -> None:
+        """Leave waiting connections to siblings, or in the kernel's queue."""
+        if self.watching:
+            for fd in self.by_fd:
+                self._loop.remove(fd)
+            self.watching = False
+
+    @property
+    def share(self) -> int:
+        """How many connections to accept at a time."""
+        return BATCH if self.last_request_s < FAST_REQUEST_S else 1
+
+    def accept(self, listener: Listener, now: float) -> tuple[RawSocket, Any] | None:
+        """The next waiting connection, non-blocking, and its peer's address; None when there is none to be had."""
+        try:
+            fd, address = listener.sock._accept()  # type: ignore[attr-defined]
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self.unwatch()
+                self.paused_until = now + PAUSE_S
+                self._log.error(
+                    "Can't accept connections on %s for the moment: %s. They wait in the kernel's queue; "
+                    "raise the limit of open files (ulimit -n, LimitNOFILE=) or lower worker_connections",
+                    listener.address, error.strerror,
+                )  # fmt: skip
+                return None
+            if error.errno in _GIVEN_UP:
+                return None
+            raise
+        sock = RawSocket(listener.family, socket.SOCK_STREAM, 0, fd)
+        sock.setblocking(False)
+        if self.reset_min_ttl and not listener.is_unix:
+            restore_min_ttl(sock, listener.family)
+        return sock, address
+
+    def resume_if_due(self, now: float) -> None:
+        """Accept again, when a pause is over."""
+        if self.paused_until and self.paused_until <= now:
+            self.paused_until = 0.0
+            self.watch()
+
+    def queue_is_empty(self) -> bool:
+        """Whether no connection waits to be accepted on any listener, as far as one can see now."""
+        return not any(_is_readable(fd) for fd in self.by_fd)
+
+
+def restore_min_ttl(sock: RawSocket, family: int) -> None:
+    """Let a connection live that was accepted from a listener which takes no new handshakes any more."""
+    for level, option in ((socket.IPPROTO_IP, _IP_MINTTL), (socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT)):
+        if level == socket.IPPROTO_IP or family == socket.AF_INET6:
+            try:
+                sock.setsockopt(level, option, 0)
+            except OSError:
+                continue  # not on this system, or not for this family
+
+
+def reset_on_close(sock: RawSocket) -> None:
+    """Let the close reset the connection, where a plain end would look like the end of the answer."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

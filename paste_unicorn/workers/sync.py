@@ -1,0 +1,194 @@
+"""The loop that reads and buffers many connections and runs one request at a time.
+
+In each batch of events the listeners come first, applications after: EPOLLEXCLUSIVE wakes one waiter, and what woke it
+must not wait behind its own application. Batches go stale, so each connection is looked up again.
+
+Hot: a keep-alive request costs one turn of the inner loop of `_serve` and one `_run_request`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import IO
+
+from ..http.parser import Head, HeadParser
+from ..http.response import http_date
+from ..process.listener import Listener
+from ..scoreboard import CONNECTIONS, SlotWriter
+from ..wsgi.environ import peer_environ
+from ..wsgi.gateway import Answering
+from .clients import BodyRules, Clients
+from .connection import Connection, Phase, SendLimits
+from .deadlines import SCAN_INTERVAL_S, Deadlines, slowest_head
+from .exchange import Exchange
+from .listening import Listening
+from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
+from .peers import Peers
+
+monotonic = time.monotonic
+
+SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
+IDLE_AT_RETIREMENT_S = 2.0  # how long a retiring worker still answers on connections that are idle
+
+
+class SyncWorker:
+    """Owned by the worker's main thread; signal handlers only set `retiring` and `draining_until`."""
+
+    def __init__(
+        self,
+        *,
+        loop: EpollLoop | SelectorLoop,
+        listening: Listening,
+        peers: Peers,
+        parser: HeadParser,
+        exchange: Exchange,
+        answering: Answering,
+        deadlines: Deadlines,
+        bodies: BodyRules,
+        send_limits: SendLimits,
+        slot: SlotWriter,
+        max_connections: int,
+        wakeup_fd: int,
+        each_round: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._listening = listening
+        self._peers = peers
+        self._exchange = exchange
+        self._answering = answering
+        self._send_limits = send_limits
+        self._slot = slot
+        self._max_connections = max_connections
+        self._wakeup_fd = wakeup_fd  # becomes readable when a signal has arrived
+        self._each_round = each_round  # a few times a second: what is neither connection nor request
+        self._clients = Clients(loop, parser, exchange, deadlines, bodies, self._run_request)
+        self._closing = False  # every answer says Connection: close
+        self._leave_at = 0.0  # draining or retiring: not before this, in monotonic seconds
+        self._draining = False
+
+    # -- called by signal handlers, or between rounds ----------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Accept nothing more, finish what is here, then leave: siblings have the listeners."""
+        if not self._closing:
+            self._closing = True
+            self._leave_at = monotonic() + IDLE_AT_RETIREMENT_S
+
+    def drain(self, drain_s: float) -> None:
+        """The server stops: go on accepting until the queue has run dry, and answer all that was accepted."""
+        if not self._draining:
+            self._closing = self._draining = True
+            self._leave_at = monotonic() + drain_s
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Serve until told to retire or to drain, and done with it."""
+        self._loop.add(self._wakeup_fd)
+        self._listening.watch()
+        poll, by_fd, pending = self._loop.poll, self._clients.by_fd, self._clients.pending
+        readable, writable = self._clients.readable, self._clients.writable
+        shared, beat = self._listening.by_fd, self._slot.beat
+        get = by_fd.get
+        next_scan = 0.0
+        second = 0
+        while True:
+            events = poll(0 if pending else SCAN_INTERVAL_S if by_fd or self._closing else 1.0)
+            now = monotonic()
+            beat(now)
+            wall = int(time.time())
+            if wall != second:
+                second = wall
+                self._answering.date_line = b"Date: %b\r\n" % http_date(wall)
+            for fd, _ in events:
+                if fd in shared:
+                    self._accept(shared[fd], now)
+            for fd, event in events:
+                connection = get(fd)
+                if connection is None:
+                    if fd == self._wakeup_fd:
+                        os.read(fd, 4096)
+                        next_scan = 0.0
+                    continue
+                if event & WRITABLE:
+                    writable(connection)
+                    if event & READABLE and fd in by_fd:
+                        readable(connection)
+                elif event & READABLE:
+                    readable(connection)
+                else:
+                    self._clients.drop(connection)
+            for _ in range(len(pending)):
+                self._next_pipelined(pending.popleft())
+            if now >= next_scan:
+                next_scan = now + SCAN_INTERVAL_S
+                self._scan(now)
+            if self._closing and self._is_done(now):
+                return
+
+    def _scan(self, now: float) -> None:
+        self._clients.check_deadlines(now)
+        if not self._closing or self._draining:
+            self._listening.resume_if_due(now)
+            if not self._listening.watching and len(self._clients.by_fd) < self._max_connections:
+                self._listening.watch()
+        self._slot.counters[CONNECTIONS] = len(self._clients.by_fd)
+        self._each_round()
+
+    def _accept(self, listener: Listener, now: float) -> None:
+        listening = self._listening
+        listening.last_request_s = self._exchange.last_request_s
+        for _ in range(listening.share):
+            if len(self._clients.by_fd) >= self._max_connections and not self._make_room(now):
+                return
+            accepted = listening.accept(listener, now)
+            if accepted is None:
+                return
+            sock, address = accepted
+            host, port = self._peers.name(listener, address)
+            environs = self._peers.environs(listener, host)
+            self._clients.add(Connection(sock, peer_environ(host, port), environs, self._send_limits, now))
+
+    def _make_room(self, now: float) -> bool:
+        """At `worker_connections` the head that has been unfinished longest goes; else the queue has to wait."""
+        slow = slowest_head(self._clients.by_fd.values(), now, SLOW_HEAD_S)
+        if slow is None:
+            self._listening.unwatch()
+            return False
+        self._clients.refuse_slow_head(slow)
+        self._clients.drop(slow)
+        return True
+
+    def _next_pipelined(self, connection: Connection) -> None:
+        if self._clients.by_fd.get(connection.fd) is connection and connection.phase is Phase.IDLE and connection.buffer:
+            data = bytes(connection.buffer)
+            connection.buffer.clear()
+            self._clients.take(connection, data)
+
+    def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        response = self._exchange.run(connection, head, body, head.keep and not self._closing, length)
+        self._clients.finish(connection, response)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _is_done(self, now: float) -> bool:
+        """Whether nobody is left who could still expect an answer. Connections that are idle close last."""
+        if self._draining:
+            if not self._listening.queue_is_empty() or now < self._leave_at:
+                return False
+        else:
+            self._listening.unwatch()
+        by_fd = self._clients.by_fd
+        if any(self._expects_answer(connection, now) for connection in by_fd.values()):
+            return False
+        if self._draining or now >= self._leave_at:
+            return not any(fd in by_fd for fd, _ in self._loop.poll(0))
+        return not by_fd
+
+    @staticmethod
+    def _expects_answer(connection: Connection, now: float) -> bool:
+        if connection.phase is Phase.HEAD and not connection.buffer:
+            return now - connection.since < 1.0  # has just connected; its request must be on its way
+        return connection.phase is not Phase.IDLE or bool(connection.buffer)

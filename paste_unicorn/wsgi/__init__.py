@@ -1,0 +1,5 @@
+"""PEP 3333: a request becomes a call of the application, its answer becomes bytes for a sink.
+
+Never known here: sockets, event loops, processes, log files. What moves bytes is given as a *source* (of a request's
+body) and a *sink* (for an answer). Open `gateway.py` first.
+"""

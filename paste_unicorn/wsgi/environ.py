@@ -1,0 +1,141 @@
+"""Request and peer to environ (PEP 3333, "environ Variables"), by one copy of a prepared base.
+
+Hot: `Environs.make` runs once a request. What depends on the server alone, and what depends on the header block
+alone, is computed once and kept with the block (`FieldBlock.prepared`); what depends on the request line is kept with
+the line. What is left for a request is one dictionary copied (it already holds every key, so that it never has to
+grow) and two small ones laid over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from ..http.refusals import CONTRADICTING_SCHEMES, Refused
+from ..http.request import FieldBlock, RequestLine
+
+Environ = dict[str, Any]
+
+
+class ErrorsStream:
+    """`wsgi.errors`: text that an application writes for the server's error log, passed on at once."""
+
+    def __init__(self, write_bytes: Callable[[bytes], None]) -> None:
+        self._write_bytes = write_bytes
+
+    def write(self, text: str) -> int:
+        self._write_bytes(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class Environs:
+    """Makes the environ of each request that comes in by one listener, from peers that are trusted alike.
+
+    `prefix` is where the application is mounted ('' or '/name', without a slash at the end): it becomes SCRIPT_NAME,
+    and is taken off the path where a proxy has not done so already. `trusted` says whether the peer may set
+    `forwarder_names` (SCRIPT_NAME, PATH_INFO, ...) and the scheme: a field of `secure_schemes` that has the value given
+    there means https.
+    """
+
+    def __init__(
+        self,
+        base: Mapping[str, Any],
+        *,
+        prefix: str = "",
+        trusted: bool = False,
+        secure_schemes: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        self._base = dict(base)
+        self._prefix = prefix
+        self._trusted = trusted
+        self._secure_schemes = tuple(
+            ("HTTP_" + name.upper().replace("-", "_"), value.lower()) for name, value in secure_schemes
+        )
+
+    def make(self, line: RequestLine, block: FieldBlock, peer: dict[str, str]) -> Environ:
+        """A fresh environ; the caller adds `wsgi.input` and what belongs to this one exchange.
+
+        Raises Refused where a trusted proxy's fields contradict each other.
+        """
+        ready = block.prepared.get(self)
+        if ready is None:
+            ready = block.prepared[self] = self._prepare(block)
+        environ = ready.copy()
+        environ.update(line.prepared or self._prepare_line(line))
+        environ.update(peer)
+        if line.authority is not None:
+            # RFC 9112 §3.2.2: the authority of an absolute-form target replaces the Host field.
+            environ["HTTP_HOST"] = line.authority
+        if block.forwarder and self._trusted:
+            self._forward(environ, block, line)
+        return environ
+
+    def _prepare(self, block: FieldBlock) -> Environ:
+        environ: Environ = dict.fromkeys(
+            ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "SERVER_PROTOCOL",
+             "REMOTE_ADDR", "REMOTE_PORT", "wsgi.input", "wsgi.early_hints"), "",
+        )  # fmt: skip
+        environ.update(self._base)
+        environ["SCRIPT_NAME"] = self._prefix
+        environ.update(block.environ)
+        if self._trusted:
+            scheme = self._forwarded_scheme(block)
+            if scheme:
+                environ["wsgi.url_scheme"] = scheme
+        # Room for what the server and frameworks add, so that the copies need not grow one by one.
+        return environ.copy()
+
+    def _forwarded_scheme(self, block: FieldBlock) -> str | None:
+        says_https = [
+            block.environ[key].strip().lower() == value
+            for key, value in self._secure_schemes
+            if key in block.environ
+        ]
+        if not says_https:
+            return None
+        if any(says_https) != all(says_https):
+            raise Refused(CONTRADICTING_SCHEMES)
+        return "https" if says_https[0] else "http"
+
+    def _prepare_line(self, line: RequestLine) -> dict[str, str]:
+        line.prepared = prepared = {
+            "REQUEST_METHOD": line.method,
+            "PATH_INFO": _below(line.path, self._prefix),
+            "QUERY_STRING": line.query,
+            "RAW_URI": line.target,
+            "REQUEST_URI": line.target,
+            "SERVER_PROTOCOL": line.version,
+        }
+        return prepared
+
+    def _forward(self, environ: Environ, block: FieldBlock, line: RequestLine) -> None:
+        """Fields with an underscore that this trusted peer may set; only those named in `forwarder_headers` are here."""
+        for name, value in block.forwarder:
+            key = name.upper().replace("-", "_")
+            if key == "SCRIPT_NAME":
+                environ["SCRIPT_NAME"] = value.rstrip("/")
+                environ["PATH_INFO"] = _below(line.path, environ["SCRIPT_NAME"])
+            elif key == "PATH_INFO":
+                environ["PATH_INFO"] = unquote_to_bytes(value.encode("latin-1")).decode("latin-1")
+            else:
+                environ["HTTP_" + key] = value
+
+
+def _below(path: str, prefix: str) -> str:
+    """The part of a path below the prefix; the whole path where a proxy took the prefix off already."""
+    if prefix and (path == prefix or path.startswith(prefix + "/")):
+        return path[len(prefix) :]
+    return path
+
+
+def peer_environ(host: str, port: str) -> dict[str, str]:
+    """What the environ says of the peer; both are empty for a Unix socket."""
+    return {"REMOTE_ADDR": host, "REMOTE_PORT": port}

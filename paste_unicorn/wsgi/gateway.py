@@ -1,0 +1,265 @@
+"""Calls the application: `start_response`, `write`, the iterable, `close`; what happened stays in the `Response`.
+
+PEP 3333. An answer leaves through a *sink*, which takes bytes and decides by itself whether to send, to hold or to
+wait. Nothing is logged here and nothing but the sink's own failure gets out of `respond`: what the application raised
+is in `Response.failure`, for the caller to judge.
+
+Hot: an application that returns a list or tuple of blocks passes `respond`, `start_response`, `ResponseHeads.begin`
+and `_finish_whole`, each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..http.response import LAST_CHUNK, Prepared, ResponseHeads, chunk, informational
+from .environ import Environ
+from .file_wrapper import FileRegion, FileWrapper
+
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Fields = list[tuple[str, str]]
+
+NO_LENGTH = -1
+
+
+class Sink(Protocol):
+    """Where an answer goes. Every call takes all that it is given; ConnectionError: nobody is there to read it."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def send_file(self, region: FileRegion) -> None: ...
+
+
+class GatewayError(Exception):
+    """The application broke a rule of PEP 3333 that only the server can see."""
+
+
+class Answering:
+    """What all answers of a worker have in common. `date_line` is renewed by the worker, once a second."""
+
+    def __init__(self, heads: ResponseHeads, date_line: bytes, use_sendfile: bool) -> None:
+        self.heads = heads
+        self.date_line = date_line
+        self.use_sendfile = use_sendfile
+
+
+class Response:
+    """The answer to one request: what the application said of it, and what of it has left.
+
+    Defaults are attributes of the class, so that a plain answer sets only what differs.
+    """
+
+    prepared: Prepared | None = None  # status and fields, as `start_response` was last told
+    head_sent = False
+    body_sent = 0  # bytes of the body given to the sink, without their framing
+    complete = False  # the body has been given to the sink to its end
+    failure: BaseException | None = None  # what the application, or the sink, raised
+    close_failure: BaseException | None = None  # what the iterable's close() raised
+    complaint: str | None = None  # a wrong Content-Length that was put right
+    _declared = NO_LENGTH  # body bytes that the head promised
+    _chunked = False
+
+    def __init__(
+        self, answering: Answering, sink: Sink, *, http11: bool, is_head: bool, keep: bool
+    ) -> None:
+        self._answering = answering
+        self._sink = sink
+        self._http11 = http11
+        self.is_head = is_head
+        self.keep = keep  # whether the connection may serve another request after this one
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the client knows the end of the body only by the end of the connection."""
+        return self.head_sent and not self._chunked and self._declared < 0
+
+    @property
+    def status_code(self) -> int:
+        """0 as long as the application has not called start_response."""
+        return self.prepared.status_code if self.prepared is not None else 0
+
+    # -- what the application calls ------------------------------------------------------------------------------
+
+    def start_response(
+        self, status: str, fields: Fields, exc_info: tuple[Any, Any, Any] | None = None
+    ) -> Callable[[bytes], None]:
+        """PEP 3333, "The start_response() Callable". Raises BadResponse for what may not go on the wire."""
+        if exc_info is not None:
+            try:
+                if self.head_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # no cycle through the traceback
+        elif self.prepared is not None:
+            raise GatewayError("start_response was called a second time without exc_info")
+        self.prepared = self._answering.heads.begin(status, fields)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333, "The write() Callable": the data has left, or is on its way, when this returns."""
+        if data:
+            self._send_block(data)
+
+    def early_hints(self, fields: Fields) -> None:
+        """`wsgi.early_hints`: a 103 before the answer (RFC 8297); nothing for HTTP/1.0 or once the head has left."""
+        if self._http11 and not self.head_sent:
+            self._sink.send(informational(103, fields))
+
+    # -- what the server calls -----------------------------------------------------------------------------------
+
+    def _finish_whole(self, body: bytes) -> None:
+        """The whole body is known: head and body in one piece, with the true length."""
+        if self.head_sent:  # write() came first
+            if body:
+                self._send_block(body)
+            self._finish()
+            return
+        prepared = self.prepared
+        if prepared is None:
+            raise GatewayError("the application returned without calling start_response")
+        length = len(body)
+        if prepared.content_length == length:
+            framing = b""
+        else:
+            framing = self._true_length(prepared, length)
+        if self.is_head or prepared.bodiless:
+            body = b""
+        self.head_sent = True
+        self._sink.send(b"".join((prepared.prefix, self._lines(prepared, framing), b"\r\n", body)))
+        self.body_sent = len(body)
+        self.complete = True
+
+    def _true_length(self, prepared: Prepared, length: int) -> bytes:
+        """The Content-Length line where the application gave none, or a wrong one."""
+        if prepared.bodiless:
+            return b""
+        if self.is_head and length == 0:
+            # An answer to HEAD may leave out its body, its length stays true (RFC 9110 §9.3.2).
+            return b""
+        if prepared.content_length is not None:
+            self.complaint = f"Content-Length said {prepared.content_length}, the body has {length} bytes"
+            prepared = self.prepared = self._answering.heads.without_length(prepared)
+        return b"Content-Length: %d\r\n" % length
+
+    def _lines(self, prepared: Prepared, framing: bytes) -> bytes:
+        if self.keep:
+            connection = b"" if self._http11 else b"Connection: keep-alive\r\n"
+        else:
+            connection = b"Connection: close\r\n"
+        return (b"" if prepared.has_date else self._answering.date_line) + framing + connection
+
+    def _start_stream(self) -> bytes:
+        """The head of a body of which only the beginning is known."""
+        prepared = self.prepared
+        if prepared is None:
+            raise GatewayError("a part of the body came before start_response was called")
+        framing = b""
+        if prepared.content_length is not None:
+            self._declared = prepared.content_length
+        elif not (self.is_head or prepared.bodiless):
+            if self._http11:
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.keep = False  # the end of the connection is the end of the body
+        self.head_sent = True
+        return b"".join((prepared.prefix, self._lines(prepared, framing), b"\r\n"))
+
+    def _send_block(self, data: bytes) -> None:
+        if not isinstance(data, bytes):
+            raise GatewayError(f"a part of the body is of type {type(data).__name__}; it must be bytes")
+        head = b"" if self.head_sent else self._start_stream()
+        assert self.prepared is not None
+        if self.is_head or self.prepared.bodiless:
+            data = b""
+        elif self._declared >= 0 and self.body_sent + len(data) > self._declared:
+            self.complaint = f"the body went on after the {self._declared} bytes of its Content-Length"
+            data = data[: self._declared - self.body_sent]
+        self.body_sent += len(data)
+        if data:
+            self._sink.send(head + (chunk(data) if self._chunked else data))
+        elif head:
+            self._sink.send(head)
+
+    def _send_region(self, region: FileRegion) -> None:
+        """A file that the kernel sends by itself: its length is known."""
+        prepared = self.prepared
+        if prepared is None:
+            raise GatewayError("the application returned without calling start_response")
+        count = region.count
+        if prepared.content_length is not None and prepared.content_length < count:
+            count = prepared.content_length  # the application wants only a part of it
+        framing = b"" if prepared.content_length == count else self._true_length(prepared, count)
+        assert self.prepared is not None
+        self.head_sent = True
+        self._sink.send(b"".join((self.prepared.prefix, self._lines(self.prepared, framing), b"\r\n")))
+        if count and not (self.is_head or prepared.bodiless):
+            self._sink.send_file(region._replace(count=count))
+            self.body_sent = count
+        self.complete = True
+
+    def _finish(self) -> None:
+        """The iterable is at its end."""
+        if not self.head_sent:
+            self._finish_whole(b"")
+            return
+        assert self.prepared is not None
+        if self._chunked:
+            self._sink.send(LAST_CHUNK)
+        elif self.body_sent < self._declared and not (self.is_head or self.prepared.bodiless):
+            raise GatewayError(
+                f"the body ended after {self.body_sent} of the {self._declared} bytes of its Content-Length"
+            )
+        self.complete = True
+
+    def _iterate(self, result: Iterable[bytes]) -> None:
+        """Each item leaves at once; the first that is not empty fixes the head."""
+        alone = _length_of(result) == 1
+        for item in result:
+            if alone and type(item) is bytes:
+                self._finish_whole(item)
+                return
+            if item:
+                self._send_block(item)
+            elif not isinstance(item, bytes):
+                raise GatewayError(f"a part of the body is of type {type(item).__name__}; it must be bytes")
+        self._finish()
+
+
+def respond(application: Application, environ: Environ, response: Response) -> None:
+    """Call the application and send what it answers. Raises nothing: see `failure` and `close_failure`."""
+    result: Any = None
+    try:
+        result = application(environ, response.start_response)
+        kind = type(result)
+        if kind is list or kind is tuple:
+            body = result[0] if len(result) == 1 else b"".join(result)
+            if type(body) is not bytes:
+                raise GatewayError(f"a part of the body is of type {type(body).__name__}; it must be bytes")
+            response._finish_whole(body)
+            return
+        if kind is FileWrapper and response._answering.use_sendfile and not response.head_sent:
+            region = result.region()
+            if region is not None:
+                response._send_region(region)
+                return
+        response._iterate(result)
+    except BaseException as error:
+        # Whatever it is: an application's SystemExit must not end the worker.
+        response.failure = error
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException as error:
+                response.close_failure = error
+
+
+def _length_of(result: Iterable[bytes]) -> int | None:
+    """len() of an iterable that has one (PEP 3333, "Handling the Content-Length Header")."""
+    try:
+        return len(result)  # type: ignore[arg-type]
+    except TypeError:
+        return None

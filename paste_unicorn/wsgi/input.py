@@ -1,0 +1,77 @@
+"""`wsgi.input` over a body that may still be arriving (PEP 3333, "Input and Error Streams").
+
+`io.BufferedReader` does the reading; here is only the raw stream below it, and what a read raises when the client
+does not keep its word. A body that is cut off is never a shorter body (RFC 9112 §8).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+BUFFER_SIZE = 65536
+
+
+class BodyError(OSError):
+    """The body can't be read to its end; the request has failed, not the server."""
+
+    status = 400
+
+
+class ClientDisconnected(BodyError):
+    """The client closed the connection in the middle of its request."""
+
+
+class BodyTimeout(BodyError):
+    """The client sent nothing for longer than `body_timeout`."""
+
+    status = 408
+
+
+class BodyTooLarge(BodyError):
+    """The body is larger than `limit_request_body`."""
+
+    status = 413
+
+
+class BodyMalformed(BodyError):
+    """The chunked coding of the body is broken (RFC 9112 §7.1)."""
+
+
+class RawBody(io.RawIOBase):
+    """The bytes of a body as `next_piece` gives them: decoded, at least one byte a call, b"" at the end.
+
+    `next_piece` waits; what it raises (BodyError) is raised again by every later read, so that an application that
+    ignores the first does not take the rest of nothing for a complete body.
+    """
+
+    def __init__(self, next_piece: Callable[[], bytes]) -> None:
+        self._next_piece = next_piece
+        self._rest: memoryview = memoryview(b"")
+        self._ended = False
+        self._error: BodyError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._error is not None:
+            raise self._error
+        if not self._rest and not self._ended:
+            try:
+                piece = self._next_piece()
+            except BodyError as error:
+                self._error = error
+                raise
+            self._rest = memoryview(piece)
+            self._ended = not piece
+        count = min(len(self._rest), len(buffer))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def open_body(next_piece: Callable[[], bytes]) -> io.BufferedReader:
+    """A `wsgi.input` that reads on demand: `read(n)` waits for n bytes or the end, `read1` gives what is there."""
+    return io.BufferedReader(RawBody(next_piece), BUFFER_SIZE)
