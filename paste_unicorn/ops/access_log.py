@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 
-from paste_unicorn.ops.access_format import AccessLogFormatProblem, Served, atoms, compile_format
+from paste_unicorn.ops.access_atoms import Served
+from paste_unicorn.ops.access_format import AccessLogFormatProblem, atoms, compile_format
 from paste_unicorn.ops.outputs import OutputHandler
 
 __all__ = ["NAME", "AccessLog", "AccessLogFormatProblem", "Served"]

@@ -12,12 +12,13 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from paste_unicorn.ops import access_log, configured
 from paste_unicorn.ops.access_format import compile_format
 from paste_unicorn.ops.access_log import AccessLog
+from paste_unicorn.ops.handlers import descriptor_of, file_handlers, reached, reopen_handler
 from paste_unicorn.ops.outputs import (
     NightFormatter,
     OutputHandler,
@@ -36,19 +37,6 @@ __all__ = ["ERROR", "Logs", "LogsProblem", "descriptor_of", "setup"]
 ERROR = "gunicorn.error"
 
 _SYSLOG = "syslog:"
-
-
-def descriptor_of(stream: Any) -> int | None:
-    """The real descriptor behind a text stream, or None.
-
-    Under ``paster serve --log-file`` standard output and error are a ``LazyWriter`` without ``fileno``, whose
-    ``open()`` gives the file; with ``--daemon``, descriptors 1 and 2 are /dev/null meanwhile.
-    """
-    try:
-        fd = stream.fileno() if hasattr(stream, "fileno") else stream.open().fileno()
-    except (AttributeError, OSError, ValueError, TypeError):
-        return None
-    return fd if isinstance(fd, int) and fd >= 0 else None
 
 
 class Logs:
@@ -77,8 +65,8 @@ class Logs:
             sink.reopen()
         for syslog in self._syslogs:
             syslog.reopen()
-        for handler in _file_handlers():
-            _reopen_handler(handler, self._console)
+        for handler in file_handlers():
+            reopen_handler(handler, self._console)
         if self._follow is not None and self._follow.stream is not None:
             os.dup2(self._follow.stream.fileno(), self.error_fd, inheritable=False)
         if self._captured:
@@ -167,17 +155,20 @@ class _Plumbing:
         _forget(logger)
         if logger.level == logging.NOTSET and logging.getLogger("gunicorn").level == logging.NOTSET:
             logger.setLevel(logs.loglevel.upper())
-            _set_by_us.add(ERROR)
-        specific = [handler for name in (ERROR, "gunicorn") for handler in logging.getLogger(name).handlers]
-        reached = list(_reached(logger)) if self.named is not None or specific else []
+            _levels_of_ours.add(ERROR)
+        _once(logger)
+        theirs = list(reached(logger))
+        specific = [handler for handler in theirs if handler not in logging.getLogger().handlers]
         if specific and logs.errorlog != "-":
             self.warnings.append(
-                f"errorlog = {logs.errorlog} has no effect: {ERROR} has handlers from the logging configuration."
+                f"errorlog = {logs.errorlog} has no effect: the logging configuration handles {ERROR}."
             )
-        if specific or (reached and logs.errorlog == "-"):
-            self._follow(reached)
+        # The root's handlers count only if an operator put them there: pserve calls basicConfig() without
+        # being asked, and an application may do anything.
+        if specific or (theirs and self.named is not None and logs.errorlog == "-"):
+            self._follow(theirs)
         else:
-            result.error.propagate = False
+            _keep_to_itself(logger)
             logger.addHandler(handler := self._output("errorlog", logs.errorlog, "error"))
             if isinstance(handler, SinkHandler):
                 handler.setFormatter(NightFormatter())
@@ -195,23 +186,24 @@ class _Plumbing:
         logs = self.logs
         logger = logging.getLogger(access_log.NAME)
         _forget(logger)
+        _once(logger)
         named = self.named is not None and access_log.NAME in self.named
-        configured_here = (named or bool(logger.handlers)) and any(_reached(logger))
+        configured_here = (named or bool(logger.handlers)) and any(reached(logger))
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-            _set_by_us.add(access_log.NAME)
+            _levels_of_ours.add(access_log.NAME)
         ours: list[OutputHandler] = []
         if configured_here and logs.accesslog:
             self.warnings.append(
-                f"accesslog = {logs.accesslog} has no effect: {access_log.NAME} has handlers from the logging "
-                "configuration."
+                f"accesslog = {logs.accesslog} has no effect: the logging configuration handles "
+                f"{access_log.NAME}."
             )
         elif logs.accesslog:
             ours.append(self._output("accesslog", logs.accesslog, "access"))
         if logs.syslog and not logs.disable_redirect_access_to_syslog:
             ours.append(self._output("syslog_addr", _SYSLOG, "access"))
         if not configured_here:
-            logger.propagate = False
+            _keep_to_itself(logger)
         for handler in ours:
             logger.addHandler(handler)
         if (ours or configured_here) and logger.isEnabledFor(logging.INFO):
@@ -273,49 +265,31 @@ class _Plumbing:
         sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
 
 
-_set_by_us: set[str] = set()
-"""Loggers whose level came from us, not from a configuration: it may be set anew."""
+_levels_of_ours: set[str] = set()
+_kept: set[str] = set()
+"""Loggers whose level, and whose ``propagate``, came from us and not from a configuration."""
+
+
+def _keep_to_itself(logger: logging.Logger) -> None:
+    logger.propagate = False
+    _kept.add(logger.name)
+
+
+def _once(logger: logging.Logger) -> None:
+    """Where the same handlers stand at a logger and above it, each line would appear twice: stop it there."""
+    above = list(reached(logger))[len(logger.handlers) :]
+    if above and all(handler in logger.handlers for handler in above):
+        _keep_to_itself(logger)
 
 
 def _forget(logger: logging.Logger) -> None:
-    """Undo what an earlier `setup` in this process (before the fork, an exec'ed template's father) did to
-    a logger.
-    """
+    """Undo what an earlier `setup` in this process did to a logger, and nothing else."""
     for handler in [handler for handler in logger.handlers if isinstance(handler, OutputHandler)]:
         logger.removeHandler(handler)
+    if logger.name in _kept:
+        _kept.discard(logger.name)
         logger.propagate = True
-    if logger.name in _set_by_us:
-        _set_by_us.discard(logger.name)
+    if logger.name in _levels_of_ours:
+        _levels_of_ours.discard(logger.name)
         logger.setLevel(logging.NOTSET)
     logger.disabled = False
-
-
-def _reached(logger: logging.Logger) -> Iterator[logging.Handler]:
-    current: logging.Logger | None = logger
-    while current is not None:
-        yield from current.handlers
-        current = current.parent if current.propagate else None
-
-
-def _file_handlers() -> Iterator[logging.FileHandler]:
-    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    seen: set[int] = set()
-    for logger in loggers:
-        for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
-            if isinstance(handler, logging.FileHandler) and id(handler) not in seen:
-                seen.add(id(handler))
-                yield handler
-
-
-def _reopen_handler(handler: logging.FileHandler, console: Console) -> None:
-    handler.acquire()
-    try:
-        handler.mode = handler.mode.replace("w", "a")  # a reopened log must never be emptied
-        fresh = handler._open()
-        if handler.stream is not None:
-            handler.stream.close()
-        handler.stream = fresh
-    except OSError as error:
-        console.say("ERROR", f"Could not reopen the log {handler.baseFilename} ({error.strerror}).")
-    finally:
-        handler.release()

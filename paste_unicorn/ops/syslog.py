@@ -163,6 +163,6 @@ class SyslogSink:
             self._failing = True
             self._say(
                 "ERROR",
-                f"Could not log to syslog at {self._address.path or self._address.host} ({error}); requests go "
-                "on, their lines are lost until it takes them again.",
+                f"Could not log to syslog at {self._address.path or self._address.host} ({error}); "
+                "requests go on, their lines are lost until it takes them again.",
             )
