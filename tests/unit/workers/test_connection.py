@@ -1,0 +1,131 @@
+"""What a connection does with an answer that its client does not take at once. Real sockets, both ends here."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from _socket import socket as RawSocket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paste_unicorn.workers.connection import ClientGone, Connection, SendLimits
+from paste_unicorn.wsgi.environ import Environs, peer_environ
+from paste_unicorn.wsgi.file_wrapper import FileRegion
+
+BIG = bytes(range(256)) * 8192  # 2 MiB: more than the kernel takes without a reader
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Connection, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    raw = RawSocket(ours.family, ours.type, 0, ours.detach())
+    raw.setblocking(False)
+    limits = SendLimits(response_buffer=4 << 20, send_timeout_s=0.2)
+    connection = Connection(raw, peer_environ("192.0.2.1", "4711"), Environs({}), limits, 0.0)
+    theirs.settimeout(10)
+    yield connection, theirs
+    connection.close()
+    theirs.close()
+
+
+def read_all(sock: socket.socket, count: int) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        received += sock.recv(1 << 20)
+    return bytes(received)
+
+
+def test_what_the_kernel_takes_leaves_at_once(ends: tuple[Connection, socket.socket]) -> None:
+    connection, client = ends
+    connection.send(b"hello")
+    assert client.recv(100) == b"hello"
+    assert not connection.output
+
+
+def test_the_rest_is_held_in_order(ends: tuple[Connection, socket.socket]) -> None:
+    connection, client = ends
+    connection.send(BIG)
+    connection.send(b"end")
+    assert connection.unsent > 0
+    assert not connection.flush()
+    received = bytearray()
+    while not connection.flush():
+        received += client.recv(1 << 20)
+    received += read_all(client, len(BIG) + 3 - len(received))
+    assert bytes(received) == BIG + b"end"
+    assert connection.unsent == 0
+
+
+def test_beyond_the_buffer_the_application_waits_for_the_client(ends: tuple[Connection, socket.socket]) -> None:
+    connection, client = ends
+    connection.limits = SendLimits(response_buffer=1000, send_timeout_s=10)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(read_all(client, len(BIG))))
+    reader.start()
+    connection.send(BIG)
+    assert connection.unsent <= 1000
+    while not connection.flush():
+        pass
+    reader.join()
+    assert received == [BIG]
+
+
+def test_a_client_that_takes_nothing_is_given_up(ends: tuple[Connection, socket.socket]) -> None:
+    connection, _ = ends
+    connection.limits = SendLimits(response_buffer=1000, send_timeout_s=0.05)
+    with pytest.raises(ClientGone, match="took nothing"):
+        connection.send(BIG)
+
+
+def test_a_closed_client_is_gone(ends: tuple[Connection, socket.socket]) -> None:
+    connection, client = ends
+    client.close()
+    with pytest.raises(ClientGone):
+        connection.send(b"x")
+
+
+def test_a_file_is_sent_although_its_owner_closes_it(ends: tuple[Connection, socket.socket], tmp_path: Path) -> None:
+    connection, client = ends
+    path = tmp_path / "file"
+    path.write_bytes(BIG)
+    with path.open("rb") as file:
+        connection.send(b"head")
+        connection.send_file(FileRegion(file.fileno(), 256, len(BIG) - 256))
+    assert connection.unsent == 0, "a file costs no memory while it waits"
+    received = bytearray()
+    while not connection.flush():
+        received += client.recv(1 << 20)
+    received += read_all(client, len(BIG) - 256 + 4 - len(received))
+    assert bytes(received) == b"head" + BIG[256:]
+
+
+def test_a_file_that_became_shorter_cuts_the_connection(
+    ends: tuple[Connection, socket.socket], tmp_path: Path
+) -> None:
+    connection, _ = ends
+    path = tmp_path / "file"
+    path.write_bytes(b"short")
+    with path.open("rb") as file, pytest.raises(ClientGone, match="shorter"):
+        connection.send_file(FileRegion(file.fileno(), 0, 100))
+
+
+def test_waiting_for_more_lets_what_is_unsent_leave(ends: tuple[Connection, socket.socket]) -> None:
+    connection, client = ends
+    connection.send(BIG)
+
+    def read_then_speak() -> None:
+        read_all(client, len(BIG))
+        client.sendall(b"more")
+
+    speaker = threading.Thread(target=read_then_speak)
+    speaker.start()
+    assert connection.wait_readable(10)
+    speaker.join()
+    assert connection.receive(100) == b"more"
+
+
+def test_waiting_for_more_ends(ends: tuple[Connection, socket.socket]) -> None:
+    connection, _ = ends
+    assert not connection.wait_readable(0.01)
