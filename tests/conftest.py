@@ -1,0 +1,52 @@
+"""For all tests: makes `support` importable, shares running servers, shows their logs when a test fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from support.server import RUNNING, Server, serve
+
+# Every class that exists: the tests of `tests/server` run once for each.
+WORKER_CLASSES = ("sync",)
+
+LOG_LIMIT = 20_000  # characters of a server's log that are shown, the last ones
+
+
+@pytest.fixture(scope="module", params=WORKER_CLASSES)
+def worker_class(request: pytest.FixtureRequest) -> str:
+    """The kind of worker to test."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, worker_class: str) -> Iterator[Server]:
+    """A running server shared by the tests of a module, which may name `SETTINGS` and `APPLICATION`."""
+    settings = {"workers": "1", "worker_class": worker_class, **getattr(request.module, "SETTINGS", {})}
+    options = {"app": request.module.APPLICATION} if hasattr(request.module, "APPLICATION") else {}
+    with serve(settings=settings, **options) as running:
+        yield running
+
+
+@pytest.fixture
+def log_start(server: Server) -> int:
+    """Where the shared server's log stood when the test began."""
+    return len(server.log_text())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the logs of the servers that run to the report of a test that failed."""
+    report = yield
+    if report.failed:
+        for running in RUNNING:
+            report.sections.append((f"log of {running.ini}", running.log_text()[-LOG_LIMIT:]))
+    return report

@@ -1,0 +1,81 @@
+"""Which processes belong to a server: found by session, by a mark in their environment, by working directory.
+
+Never by name: several servers, of several people, may run on the machine at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+MARK = "UNICORN_TEST_MARK"  # environment variable whose value tells the processes of one test's server
+
+
+class Process(NamedTuple):
+    """One line of the process table."""
+
+    pid: int
+    parent: int
+    session: int
+    state: str
+    title: str
+
+
+def read_process(pid: int) -> Process | None:
+    """The process as /proc shows it now; None if there is none (a zombie is one, with state 'Z')."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        title = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+    except OSError:
+        return None
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    return Process(pid, int(fields[1]), int(fields[3]), fields[0], title or name)
+
+
+def belonging(session: int, mark: str, directory: Path) -> list[Process]:
+    """All live processes of one server, zombies left out, oldest pid first."""
+    wanted_mark = f"{MARK}={mark}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        process = read_process(int(name))
+        if process is None or process.state in "ZX":
+            continue
+        if process.session == session or _is_marked(process.pid, wanted_mark, directory):
+            found.append(process)
+    return sorted(found)
+
+
+def _is_marked(pid: int, mark: bytes, directory: Path) -> bool:
+    try:
+        if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return True
+        return Path(os.readlink(f"/proc/{pid}/cwd")) == directory
+    except OSError:
+        return False
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    process = read_process(pid)
+    return process is not None and process.state not in "ZX"
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal; it doesn't matter if the process has just ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:
+    """Wait until none of these processes lives; the pids that still do after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
