@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from ..http.body import ChunkedBody, SizedBody
 from ..http.parser import Head, HeadParser
-from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, HEAD_TIMEOUT, SPOOL_FAILED, Refused
+from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, HEAD_TIMEOUT, NO_ROOM_FOR_BODY, Refused
 from ..wsgi.gateway import Response
 from ..wsgi.input import BodyTooLarge, open_body
 from .connection import RECEIVE_SIZE, ClientGone, Connection, Phase
@@ -40,6 +40,8 @@ class BodyRules(NamedTuple):
     limit: int  # bytes, 0: any number
     spool: int | None  # collect every body before the application runs; beyond so many bytes in a file
     directory: str | None  # of that file
+    trailer_fields: int  # how many a chunked body may have, and of which size in bytes
+    trailer_field_size: int
 
 
 class Clients:
@@ -96,10 +98,10 @@ class Clients:
         else:
             self._discard(connection, data)
 
-    def take(self, connection: Connection, data: bytes) -> None:
-        """Bytes that begin with a request."""
+    def take(self, connection: Connection, data: bytes, seen: int = 0) -> None:
+        """Bytes that begin with a request, `seen` of which the parser found incomplete before."""
         try:
-            head = self._parse(data)
+            head = self._parse(data, seen)
         except Refused as refused:
             self.refuse(connection, refused)
             return
@@ -133,7 +135,7 @@ class Clients:
             return
         data = bytes(buffer)
         buffer.clear()
-        self.take(connection, data)
+        self.take(connection, data, connection.checked)
 
     def _begin_body(self, connection: Connection, head: Head, rest: bytes) -> None:
         """The head is complete, a body follows."""
@@ -143,11 +145,11 @@ class Clients:
             return
         incoming = Incoming(
             connection,
-            SizedBody(length) if length > 0 else ChunkedBody(),
+            SizedBody(length) if length > 0 else ChunkedBody(rules.trailer_fields, rules.trailer_field_size),
             length=length,
             limit=rules.limit,
             timeout_s=self._deadlines.body_s,
-            continue_expected=head.block.expect_continue and head.line.http11,
+            continue_expected=head.block.expect_continue,
         )
         connection.head, connection.incoming = head, incoming
         if rules.spool is not None:
@@ -176,7 +178,7 @@ class Clients:
             return
         except OSError as error:
             self._exchange.complain("Can't collect a request body in %s: %s", self._bodies.directory, error)
-            self.refuse(connection, Refused(SPOOL_FAILED, head.line.raw))
+            self.refuse(connection, Refused(NO_ROOM_FOR_BODY, head.line.raw))
             return
         if incoming.received:
             incoming.continue_expected = False
@@ -240,6 +242,7 @@ class Clients:
         if response.keep and incoming is None and not connection.output:
             if connection.buffer:
                 self.pending.append(connection)
+            connection.checked = 0
             connection.phase = Phase.IDLE
             connection.since = now = monotonic()
             connection.deadline = now + self._keepalive_s
@@ -250,7 +253,7 @@ class Clients:
         connection.close_when_sent = not response.keep
         if incoming is not None:
             incoming.discard()
-            if incoming.cut_off or incoming.continue_expected or incoming.remaining > DRAIN_LIMIT:
+            if incoming.cut_off or incoming.abandoned or incoming.remaining > DRAIN_LIMIT:
                 connection.close_when_sent = True
             elif not connection.close_when_sent:
                 incoming.drain(DRAIN_LIMIT)
@@ -278,6 +281,7 @@ class Clients:
                 self._discard(connection, data)
             return
         self._deadlines.start(connection, Phase.IDLE, now)
+        connection.checked = 0
         if connection.buffer:
             self.pending.append(connection)
 

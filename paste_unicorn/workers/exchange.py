@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, BROKEN_BODY, INTERNAL_ERROR, Refusal, Refused
+from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, SERVER_ERROR, Refusal, Refused
 from ..http.response import error_page
 from ..ops.access_log import Served
 from ..scoreboard import APPLICATION_ERRORS, BYTES_IN, REFUSED, SlotWriter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 monotonic = time.monotonic
 
-_BODY_REFUSALS = {BodyError.status: BROKEN_BODY, 408: BODY_TIMEOUT, 413: BODY_TOO_LARGE}
+_BODY_REFUSALS = {BodyError.status: BODY_CUT_OFF, 408: BODY_TIMEOUT, 413: BODY_TOO_LARGE}
 
 
 class RequestSummary(NamedTuple):
@@ -102,6 +102,8 @@ class Exchange:
             return response
         environ["wsgi.input"] = body
         environ["wsgi.early_hints"] = response.early_hints
+        if connection.incoming is not None:
+            response.before_head = connection.incoming.answer_begins
         if length >= 0:
             environ["CONTENT_LENGTH"] = str(length)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -123,7 +125,7 @@ class Exchange:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
         page = error_page(refusal)
-        if refused.request_line.startswith(b"HEAD "):
+        if refused.head_request:
             page = page[: page.index(b"\r\n\r\n") + 4]
         slot = self._slot
         slot.count(refusal.status, len(page), 0.0)
@@ -192,7 +194,7 @@ class Exchange:
             refusal, how = _BODY_REFUSALS[error.status], "client-gone"
         else:
             self._report(text, "raised an exception", error)
-            refusal, how = INTERNAL_ERROR, "app-error"
+            refusal, how = SERVER_ERROR, "app-error"
         if response.head_sent:
             self._logs.error.warning("%s: the answer had begun; the connection is cut", text)
         else:
@@ -208,6 +210,8 @@ class Exchange:
         if response.is_head:
             page = page[:body_at]
         response.body_sent = len(page) - body_at
+        if response.before_head is not None:
+            response.before_head()
         try:
             connection.send(page)
         except ClientGone:

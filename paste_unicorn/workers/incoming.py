@@ -51,6 +51,7 @@ class Incoming:
         self.complete = False
         self.cut_off = False  # the client ended its side before the body was complete
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
+        self.abandoned = False  # it was answered without having been told to go on: it may send its body or not
 
     @property
     def remaining(self) -> int:
@@ -105,6 +106,13 @@ class Incoming:
                 raise BodyMalformed(refused.refusal.sentence) from None
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
+
+    def answer_begins(self) -> bool:
+        """The head of the answer leaves, after which no 100 may; whether the connection can still be kept."""
+        if self.continue_expected:
+            self.continue_expected = False
+            self.abandoned = True
+        return not self.abandoned
 
     def cut(self) -> None:
         """The client ended its side too early: what came can be read, and then the error."""

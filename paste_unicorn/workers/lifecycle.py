@@ -221,7 +221,11 @@ def make_worker(
             send_s=requests.send_timeout_s,
         ),
         bodies=BodyRules(
-            requests.limit_request_body, requests.spool_request_body, requests.tmp_upload_dir
+            limit=requests.limit_request_body,
+            spool=requests.spool_request_body,
+            directory=requests.tmp_upload_dir,
+            trailer_fields=requests.limit_request_fields,
+            trailer_field_size=requests.limit_request_field_size,
         ),
         send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s),
         slot=slot,

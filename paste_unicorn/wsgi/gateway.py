@@ -57,6 +57,7 @@ class Response:
     failure: BaseException | None = None  # what the application, or the sink, raised
     close_failure: BaseException | None = None  # what the iterable's close() raised
     complaint: str | None = None  # a wrong Content-Length that was put right
+    before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection still be kept?
     _declared = NO_LENGTH  # body bytes that the head promised
     _chunked = False
 
@@ -143,6 +144,8 @@ class Response:
         return b"Content-Length: %d\r\n" % length
 
     def _lines(self, prepared: Prepared, framing: bytes) -> bytes:
+        if self.before_head is not None and not self.before_head():
+            self.keep = False
         if self.keep:
             connection = b"" if self._http11 else b"Connection: keep-alive\r\n"
         else:
