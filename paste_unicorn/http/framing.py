@@ -1,0 +1,78 @@
+"""How long a request's body is, whether the connection is kept, what is expected: by the fields that decide
+it.
+
+RFC 9112 §6.3 leaves room for leniency; we take none, since two readers of one message must never differ.
+Values come without white space around them.
+"""
+
+from __future__ import annotations
+
+from . import grammar
+from .refusals import (
+    BAD_CODING,
+    BAD_CONNECTION,
+    BAD_CONTENT_LENGTH,
+    CODING_IN_HTTP10,
+    LENGTH_AND_CODING,
+    LENGTH_TOO_LARGE,
+    UNKNOWN_CODING,
+    UNKNOWN_EXPECTATION,
+    Refused,
+)
+
+CHUNKED = -1
+
+
+def body_length(lengths: list[str], codings: list[str], http11: bool) -> int:
+    """0: no body; n: so many bytes; CHUNKED. Given the values of all Content-Length and Transfer-Encoding
+    fields."""
+    if codings:
+        if not http11:
+            raise Refused(CODING_IN_HTTP10)
+        if lengths:
+            raise Refused(LENGTH_AND_CODING)
+        _check_codings(codings)
+        return CHUNKED
+    if not lengths:
+        return 0
+    # RFC 9112 §6.3 (5) would allow a list of equal values; who sends one has been tampered with.
+    if len(lengths) > 1 or grammar.CONTENT_LENGTH.fullmatch(lengths[0]) is None:
+        raise Refused(BAD_CONTENT_LENGTH)
+    digits = lengths[0].lstrip("0")
+    if len(digits) > grammar.LARGEST_LENGTH_DIGITS:
+        raise Refused(LENGTH_TOO_LARGE)
+    return int(digits or "0")
+
+
+def _check_codings(values: list[str]) -> None:
+    """Only "chunked", once, is served. An unknown coding is 501 (RFC 9112 §6.1).
+
+    A parameter of chunked is an error (§7.1).
+    """
+    codings = [part.strip(" \t").lower() for value in values for part in value.split(",")]
+    if codings == ["chunked"]:
+        return
+    # Empty elements are refused too: "chunked," has been read as chunked by some and as nothing by others.
+    if not all(map(grammar.TOKEN.fullmatch, codings)) or codings.count("chunked") > 1:
+        raise Refused(BAD_CODING)
+    raise Refused(UNKNOWN_CODING)
+
+
+def is_kept(values: list[str], http11: bool) -> bool:
+    """Whether a next request may follow (RFC 9112 §9.3), given the values of all Connection fields."""
+    options = grammar.list_elements(",".join(values))
+    if not all(map(grammar.TOKEN.fullmatch, options)):
+        raise Refused(BAD_CONNECTION)
+    if "close" in options:
+        return False
+    return http11 or "keep-alive" in options
+
+
+def is_continue_expected(values: list[str], http11: bool) -> bool:
+    """Whether 100 is expected (RFC 9110 §10.1.1): anything else is refused; HTTP/1.0 has no expectations."""
+    if not http11:
+        return False
+    expectations = set(grammar.list_elements(",".join(values)))
+    if expectations - {"100-continue"}:
+        raise Refused(UNKNOWN_EXPECTATION)
+    return bool(expectations)

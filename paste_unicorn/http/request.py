@@ -1,0 +1,113 @@
+"""What a request is: a request line and a block of header fields, each parsed once and then shared.
+
+Both live in the parser's caches and belong to many requests at a time: nobody changes them but for
+`prepared`, where the next floor keeps what it derives from the same bytes. Nothing that depends on the peer
+or the body may go there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# The forms of a request target (RFC 9112 §3.2); the fourth, authority-form, belongs to CONNECT, which we
+# refuse.
+ORIGIN = "origin"
+ABSOLUTE = "absolute"
+ASTERISK = "asterisk"
+
+
+class RequestLine:
+    """One valid request line (RFC 9112 §3)."""
+
+    __slots__ = (
+        "authority",
+        "form",
+        "http11",
+        "method",
+        "path",
+        "prepared",
+        "query",
+        "raw",
+        "target",
+        "version",
+    )
+
+    def __init__(
+        self,
+        raw: bytes,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        http11: bool,
+        authority: str | None,
+        form: str,
+    ) -> None:
+        self.raw = raw  # the line without its CRLF
+        self.method = method
+        self.target = target  # as received
+        self.path = path  # percent-decoded bytes as latin-1 (PEP 3333); empty for asterisk-form
+        self.query = query  # as received, without the "?"
+        self.http11 = http11
+        self.version = "HTTP/1.1" if http11 else "HTTP/1.0"
+        self.authority = authority  # of an absolute-form target: it replaces Host (RFC 9112 §3.2.2)
+        self.form = form  # ORIGIN, ABSOLUTE or ASTERISK
+        self.prepared: dict[str, str] | None = None  # for the next floor: what the line adds to an environ
+
+    def __repr__(self) -> str:
+        return f"<RequestLine {self.method} {self.target} {self.version}>"
+
+
+class FieldBlock:
+    """One valid block of header fields, as it is judged for HTTP/1.1 or for HTTP/1.0."""
+
+    __slots__ = (
+        "body",
+        "environ",
+        "expect_continue",
+        "fields",
+        "forwarder",
+        "host",
+        "keep",
+        "prepared",
+    )
+
+    def __init__(
+        self,
+        fields: tuple[tuple[str, str], ...],
+        environ: dict[str, str],
+        forwarder: tuple[tuple[str, str], ...],
+        host: str | None,
+        body: int,
+        expect_continue: bool,
+        keep: bool,
+    ) -> None:
+        self.fields = fields  # all of them: names as received, values latin-1 without white space around
+        self.environ = environ  # HTTP_*, CONTENT_TYPE, CONTENT_LENGTH (PEP 3333); no name with an underscore
+        self.forwarder = (
+            forwarder  # fields with an underscore that only a trusted proxy may set (forwarder_headers)
+        )
+        self.host = host
+        self.body = body  # 0: none; n: so many bytes; -1: chunked
+        self.expect_continue = expect_continue  # an HTTP/1.1 client with a body may be waiting for 100
+        self.keep = keep  # version and Connection allow a next request (RFC 9112 §9.3)
+        self.prepared: dict[Any, dict[str, Any]] = {}  # for the next floor: the base of an environ
+
+    @property
+    def content_length(self) -> int:
+        """The length given by Content-Length, or -1."""
+        return int(self.environ.get("CONTENT_LENGTH", -1))
+
+    @property
+    def chunked(self) -> bool:
+        return self.body < 0
+
+
+class Head(NamedTuple):
+    """A complete request head."""
+
+    line: RequestLine
+    block: FieldBlock
+    end: int  # index of the first byte after the head
+    keep: bool  # version and Connection allow a next request
+    body: int  # 0: none; n: so many bytes; -1: chunked

@@ -1,0 +1,242 @@
+"""An answer to bytes: status line, fields, how the body is delimited; chunks; small pages for refusals.
+
+Hot. What an application gave as status and fields is judged and rendered once, and found again as a whole
+while it stays the same (`ResponseHeads.begin`); a field that stays the same is found again alone. Date,
+Connection and the framing depend on more than that, and are put behind it each time:
+
+    prefix (begin) + date line + suffix (frame) + body
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from . import grammar
+from .head_cache import HeadCache
+from .refusals import Refusal
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+# How a body is delimited (RFC 9112 §6.3).
+NO_BODY = 0  # none is sent, whatever the application gives
+SIZED = 1
+CHUNKED = 2
+UNTIL_CLOSE = 3
+
+# PEP 3333, "Other HTTP Features": never the application's. RFC 9110 §7.6.1 and RFC 2616 §13.5.1 list them.
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers"
+    " transfer-encoding upgrade".split()
+)
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+# Sizes of the caches: entries and bytes, a generation.
+_HEADS = (128, 64 << 10)
+_LINES = (512, 64 << 10)
+_FRAMINGS = 16  # of one head
+
+
+class BadResponse(ValueError):
+    """The application gave a status or a field that can't be sent; the text says which."""
+
+
+class Prepared:
+    """The head of an answer as the application gave it, judged and rendered; shared, and changed by `frame`
+    alone."""
+
+    __slots__ = ("bodiless", "content_length", "framings", "has_date", "has_server", "prefix", "status_code")
+
+    def __init__(
+        self,
+        prefix: bytes,
+        status_code: int,
+        content_length: int | None,
+        bodiless: bool,
+        has_date: bool,
+        has_server: bool,
+    ) -> None:
+        self.prefix = prefix  # status line and fields; no Date of ours, no Connection, no framing of ours
+        self.status_code = status_code
+        self.content_length = content_length  # the application's
+        self.bodiless = bodiless  # 204, 205, 304 (RFC 9110 §15)
+        self.has_date = has_date  # the application's: ours is not to be added
+        self.has_server = has_server
+        self.framings: dict[tuple[bool, bool, bool, int | None], Framing] = {}  # kept by `frame`
+
+
+class Framing(NamedTuple):
+    """How the body of one answer is delimited."""
+
+    how: int  # NO_BODY, SIZED, CHUNKED or UNTIL_CLOSE
+    suffix: bytes  # what is still missing of the head (Date aside), with the empty line
+    keep: bool  # whether a next request may follow
+    length: int | None  # SIZED: bytes to be sent
+
+
+class ResponseHeads:
+    """Judges and renders what applications give; one for each worker."""
+
+    def __init__(self, server_header: str) -> None:
+        """`server_header`: the Server field's value; empty for none. Raises BadResponse."""
+        if grammar.FIELD_VALUE.fullmatch(server_header) is None:
+            raise BadResponse(f"{server_header!r} can't be the value of a Server field")
+        self._server_line = f"Server: {server_header}\r\n" if server_header else ""
+        self._heads = HeadCache[tuple[str, tuple[tuple[str, str], ...]], Prepared](*_HEADS)
+        self._find_head = self._heads.young.get
+        self._lines = HeadCache[tuple[str, str], tuple[str, str]](*_LINES)
+
+    def begin(self, status: str, fields: list[tuple[str, str]]) -> Prepared:
+        """What `start_response` was given, ready to be sent. Raises BadResponse."""
+        try:
+            key = (status, tuple(fields))
+            prepared = self._find_head(key)
+        except TypeError:  # no list, or something in it that has no hash: then it is no tuple of two strings
+            raise BadResponse("the response fields are not a list of tuples of two strings") from None
+        if prepared is None:
+            prepared = self._prepare(status, key[1])
+            self._heads.keep(key, prepared, len(prepared.prefix))
+        return prepared
+
+    def _prepare(self, status: str, fields: tuple[tuple[str, str], ...]) -> Prepared:
+        if not isinstance(status, str) or grammar.STATUS.fullmatch(status) is None:
+            raise BadResponse(f"{status!r} is not the status of an answer: give one such as '200 OK'")
+        status_code = int(status[:3])
+        bodiless = status_code in (204, 205, 304)
+        names: list[str] = []
+        lines: list[str] = []
+        content_length = None
+        for field in fields:
+            known = self._lines.recall(field, 0)
+            if known is None:
+                known = _render(field)
+                self._lines.keep(field, known, len(known[1]))
+            name, line = known
+            if name == "content-length":
+                if content_length is not None:
+                    raise BadResponse("there are several Content-Length fields in the response")
+                content_length = int(field[1])
+                # RFC 9110 §8.6: never in a 204; §15.3.6: in a 205 it can only be 0, and that is ours to say.
+                if status_code in (204, 205):
+                    continue
+            names.append(name)
+            lines.append(line)
+        has_server = "server" in names
+        # RFC 9112 §4: the space after the code stands there even when no reason follows.
+        head = f"HTTP/1.1 {status if len(status) > 3 else status + ' '}\r\n"
+        prefix = "".join((head, "" if has_server else self._server_line, *lines)).encode("latin-1")
+        if status_code in (204, 205):
+            content_length = None
+        return Prepared(prefix, status_code, content_length, bodiless, "date" in names, has_server)
+
+    def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False) -> bytes:
+        """A whole answer that closes the connection. `date` is from `http_date`."""
+        text = f"{refusal.status} {refusal.reason}\n\n{refusal.sentence}\n".encode("latin-1")
+        head = (
+            f"HTTP/1.1 {refusal.status} {refusal.reason}\r\n{self._server_line}"
+            f"Date: {date.decode('ascii')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode("latin-1") + (b"" if head_request else text)
+
+
+def _render(field: tuple[str, str]) -> tuple[str, str]:
+    """The name in lower case, and the line. Raises BadResponse."""
+    if not (isinstance(field, tuple) and len(field) == 2):
+        raise BadResponse(f"the response field {field!r} is not a tuple of name and value")
+    name, value = field
+    if not (isinstance(name, str) and isinstance(value, str)):
+        raise BadResponse(f"the response field {field!r} does not consist of two strings")
+    if grammar.TOKEN.fullmatch(name) is None:
+        raise BadResponse(f"{name!r} can't be the name of a response field")
+    # RFC 9110 §5.5: a CR or LF here would be the application's user writing our head.
+    if grammar.FIELD_VALUE.fullmatch(value) is None:
+        raise BadResponse(
+            f"the value {value!r} of the response field {name} has a character that can't be sent"
+        )
+    lower = name.lower()
+    if lower in HOP_BY_HOP:
+        raise BadResponse(f"the response field {name} is the server's to decide (PEP 3333: hop-by-hop)")
+    if lower == "content-length" and (
+        grammar.CONTENT_LENGTH.fullmatch(value) is None or len(value) > grammar.LARGEST_LENGTH_DIGITS
+    ):
+        raise BadResponse(f"the Content-Length {value!r} of the response is not a number of bytes")
+    return lower, f"{name}: {value}\r\n"
+
+
+def frame(
+    prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None
+) -> Framing:
+    """How to delimit the body (RFC 9112 §6.3), and what the head still needs.
+
+    `keep`: the request and the worker allow another one. `body_length`: what the whole body will be, where
+    that is known and the application did not say it.
+    """
+    memory = prepared.framings
+    key = (http11, head_request, keep, body_length)
+    framing = memory.get(key)
+    if framing is None:
+        framing = _frame(prepared, http11, head_request, keep, body_length)
+        if len(memory) >= _FRAMINGS:
+            memory.clear()
+        memory[key] = framing
+    return framing
+
+
+def _frame(
+    prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None
+) -> Framing:
+    length = prepared.content_length
+    line = b""
+    if prepared.bodiless:
+        how = NO_BODY
+        if prepared.status_code == 205:
+            line = b"Content-Length: 0\r\n"
+    elif head_request:
+        # RFC 9110 §8.6: only the length that a GET would have. An empty body of a HEAD says nothing of that.
+        how = NO_BODY
+        if length is None and body_length:
+            line = b"Content-Length: %d\r\n" % body_length
+    elif length is not None:
+        how = SIZED
+    elif body_length is not None:
+        how = SIZED
+        length = body_length
+        line = b"Content-Length: %d\r\n" % body_length
+    elif http11:
+        how = CHUNKED
+        line = b"Transfer-Encoding: chunked\r\n"
+    else:
+        # RFC 9112 §6.1: no transfer coding to an HTTP/1.0 client.
+        how = UNTIL_CLOSE
+        keep = False
+    if not keep:
+        line += b"Connection: close\r\n"
+    elif not http11:
+        line += b"Connection: keep-alive\r\n"
+    return Framing(how, line + b"\r\n", keep, length if how == SIZED else None)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk (RFC 9112 §7.1). `data` is not empty: an empty chunk would be the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def early_hints(fields: list[tuple[str, str]]) -> bytes:
+    """An interim answer (RFC 8297), for HTTP/1.1 clients only. Raises BadResponse."""
+    lines = [_render(field) for field in fields]
+    if any(name == "content-length" for name, _ in lines):
+        raise BadResponse("an interim answer has no Content-Length (RFC 9110 §8.6)")
+    return "".join(("HTTP/1.1 103 Early Hints\r\n", *(line for _, line in lines), "\r\n")).encode("latin-1")
+
+
+def http_date(epoch: int) -> bytes:
+    """The value of a Date field (RFC 9110 §5.6.7) for seconds since 1970."""
+    now = datetime.fromtimestamp(epoch, timezone.utc)
+    return (
+        f"{_DAYS[now.weekday()]}, {now.day:02d} {_MONTHS[now.month - 1]} {now.year:04d} "
+        f"{now.hour:02d}:{now.minute:02d}:{now.second:02d} GMT"
+    ).encode("ascii")
