@@ -48,10 +48,22 @@ class Prepared:
     """The head of an answer as the application gave it, judged and rendered; shared, and changed by `frame`
     alone."""
 
-    __slots__ = ("bodiless", "content_length", "framings", "has_date", "has_server", "prefix", "status_code")
+    __slots__ = (
+        "bodiless",
+        "content_length",
+        "fields",
+        "framings",
+        "has_date",
+        "has_server",
+        "prefix",
+        "status",
+        "status_code",
+    )
 
     def __init__(
         self,
+        status: str,
+        fields: tuple[tuple[str, str], ...],
         prefix: bytes,
         status_code: int,
         content_length: int | None,
@@ -59,6 +71,8 @@ class Prepared:
         has_date: bool,
         has_server: bool,
     ) -> None:
+        self.status = status  # as the application gave it
+        self.fields = fields  # as the application gave them
         self.prefix = prefix  # status line and fields; no Date of ours, no Connection, no framing of ours
         self.status_code = status_code
         self.content_length = content_length  # the application's
@@ -101,6 +115,11 @@ class ResponseHeads:
             self._heads.keep(key, prepared, len(prepared.prefix))
         return prepared
 
+    def without_length(self, prepared: Prepared) -> Prepared:
+        """The same head without the application's Content-Length, which was wrong."""
+        fields = [field for field in prepared.fields if field[0].lower() != "content-length"]
+        return self.begin(prepared.status, fields)
+
     def _prepare(self, status: str, fields: tuple[tuple[str, str], ...]) -> Prepared:
         if not isinstance(status, str) or grammar.STATUS.fullmatch(status) is None:
             raise BadResponse(f"{status!r} is not the status of an answer: give one such as '200 OK'")
@@ -130,7 +149,9 @@ class ResponseHeads:
         prefix = "".join((head, "" if has_server else self._server_line, *lines)).encode("latin-1")
         if status_code in (204, 205):
             content_length = None
-        return Prepared(prefix, status_code, content_length, bodiless, "date" in names, has_server)
+        return Prepared(
+            status, fields, prefix, status_code, content_length, bodiless, "date" in names, has_server
+        )
 
     def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False) -> bytes:
         """A whole answer that closes the connection. `date` is from `http_date`."""

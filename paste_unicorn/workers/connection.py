@@ -116,7 +116,7 @@ class Connection:
 
     def send_file(self, region: FileRegion) -> None:
         """The same for a part of a file; the descriptor is duplicated, since the application may close its own."""
-        self.output.append(FileRegion(os.dup(region.fd), region.offset, region.count))
+        self.output.append(FileRegion(os.dup(region.fd), region.offset, region.length))
         self.flush()
 
     def flush(self) -> bool:
@@ -142,14 +142,14 @@ class Connection:
 
     def _flush_file(self, region: FileRegion) -> None:
         """One `sendfile`. A file that has shrunk meanwhile can't be sent to its end: the client must see that."""
-        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.count, 1 << 30)) if region.count else 0
-        if sent == region.count:
+        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.length, 1 << 30)) if region.length else 0
+        if sent == region.length:
             os.close(region.fd)
             self.output.popleft()
         elif sent == 0:
             raise ClientGone("the file that was being sent became shorter")
         else:
-            self.output[0] = FileRegion(region.fd, region.offset + sent, region.count - sent)
+            self.output[0] = FileRegion(region.fd, region.offset + sent, region.length - sent)
 
     def wait_readable(self, timeout_s: float) -> bool:
         """Block until something, or the end, has arrived; False after `timeout_s`. Raises ClientGone.

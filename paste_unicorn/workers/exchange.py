@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, SERVER_ERROR, Refusal, Refused
-from ..http.response import error_page
 from ..ops.access_log import Served
 from ..scoreboard import APPLICATION_ERRORS, BYTES_IN, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
@@ -124,9 +123,7 @@ class Exchange:
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
-        page = error_page(refusal)
-        if refused.head_request:
-            page = page[: page.index(b"\r\n\r\n") + 4]
+        page = self._page(refusal, refused.head_request)
         slot = self._slot
         slot.count(refusal.status, len(page), 0.0)
         slot.counters[REFUSED] += 1
@@ -149,7 +146,7 @@ class Exchange:
                     status=refusal.status,
                     status_text=f"{refusal.status} {refusal.reason}",
                     response_fields=[],
-                    body_bytes=len(page) - page.index(b"\r\n\r\n") - 4,
+                    body_bytes=_body_size(page),
                     duration_s=0.0,
                     wall_time=time.time(),
                     pid=self._pid,
@@ -202,20 +199,19 @@ class Exchange:
         return how
 
     def _send_page(self, connection: Connection, response: Response, refusal: Refusal) -> None:
-        page = error_page(refusal)
-        fields = [("Content-Type", "text/plain"), ("Content-Length", "0")]
-        response.prepared = self._answering.heads.begin(f"{refusal.status} {refusal.reason}", fields)
+        page = self._page(refusal, response.is_head)
+        response.prepared = self._answering.heads.begin(f"{refusal.status} {refusal.reason}", [])
         response.head_sent = response.complete = True
-        body_at = page.index(b"\r\n\r\n") + 4
-        if response.is_head:
-            page = page[:body_at]
-        response.body_sent = len(page) - body_at
+        response.body_sent = _body_size(page)
         if response.before_head is not None:
             response.before_head()
         try:
             connection.send(page)
         except ClientGone:
             response.complete = False
+
+    def _page(self, refusal: Refusal, is_head: bool) -> bytes:
+        return self._answering.heads.error_page(refusal, self._answering.date_line[6:-2], is_head)
 
     def _report(self, request_line: str, what: str, error: BaseException) -> None:
         self._slot.counters[APPLICATION_ERRORS] += 1
@@ -245,9 +241,17 @@ class Exchange:
             )
         )
 
+    def complain(self, text: str, *arguments: object) -> None:
+        """Something for the error log that concerns no application."""
+        self._logs.error.error(text, *arguments)
+
     def received(self, count: int) -> None:
         """So many bytes have come in."""
         self._slot.counters[BYTES_IN] += count
+
+
+def _body_size(page: bytes) -> int:
+    return len(page) - page.index(b"\r\n\r\n") - 4
 
 
 def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:

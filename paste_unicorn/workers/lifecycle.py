@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import __version__
 from ..http.parser import HeadParser
@@ -20,12 +20,11 @@ from ..ops import backtraces
 from ..ops.logs import Logs
 from ..process import leave
 from ..process.channel import report
-from ..process.hooks import HookWorker, Hooks
+from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import Imported, Ready
 from ..scoreboard import Scoreboard, SlotWriter, State
-from ..settings.resolve import Settings
 from ..wsgi.environ import Environs, ErrorsStream
 from ..wsgi.file_wrapper import FileWrapper
 from ..wsgi.gateway import Answering, Application
@@ -37,6 +36,9 @@ from .listening import Listening
 from .loop import EpollLoop, SelectorLoop, make_loop
 from .peers import Peers
 from .sync import SyncWorker
+
+if TYPE_CHECKING:
+    from ..settings.resolve import Settings
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -86,9 +88,7 @@ class Worker:
         self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
         self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
         self._hooks = Hooks(orders.settings, self._log)
-        self._hook_worker = HookWorker(
-            pid=os.getpid(), age=orders.age, log=self._log, cfg=self._hooks.cfg
-        )
+        self._hook_worker = self._hooks.worker(os.getpid(), orders.age)
         self._loop: SyncWorker | None = None
 
     def boot(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 
 class FileRegion(NamedTuple):
-    """Bytes of a file that the kernel can send by itself: descriptor, first byte, number of bytes."""
+    """Bytes of a file that the kernel can send by itself: descriptor, first byte, length in bytes."""
 
     fd: int
     offset: int
-    count: int
+    length: int
 
 
 class FileWrapper:

@@ -13,14 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from ..http.response import LAST_CHUNK, Prepared, ResponseHeads, chunk, informational
+from ..http.response import (
+    CHUNKED,
+    LAST_CHUNK,
+    NO_BODY,
+    SIZED,
+    UNTIL_CLOSE,
+    Framing,
+    Prepared,
+    ResponseHeads,
+    chunk,
+    early_hints,
+    frame,
+)
 from .environ import Environ
 from .file_wrapper import FileRegion, FileWrapper
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Fields = list[tuple[str, str]]
-
-NO_LENGTH = -1
 
 
 class Sink(Protocol):
@@ -58,8 +68,7 @@ class Response:
     close_failure: BaseException | None = None  # what the iterable's close() raised
     complaint: str | None = None  # a wrong Content-Length that was put right
     before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection still be kept?
-    _declared = NO_LENGTH  # body bytes that the head promised
-    _chunked = False
+    _framing: Framing = Framing(NO_BODY, b"", False, None)  # of a body that is streamed
 
     def __init__(
         self, answering: Answering, sink: Sink, *, http11: bool, is_head: bool, keep: bool
@@ -73,7 +82,7 @@ class Response:
     @property
     def ends_with_connection(self) -> bool:
         """Whether the client knows the end of the body only by the end of the connection."""
-        return self.head_sent and not self._chunked and self._declared < 0
+        return self._framing.how == UNTIL_CLOSE
 
     @property
     def status_code(self) -> int:
@@ -105,7 +114,7 @@ class Response:
     def early_hints(self, fields: Fields) -> None:
         """`wsgi.early_hints`: a 103 before the answer (RFC 8297); nothing for HTTP/1.0 or once the head has left."""
         if self._http11 and not self.head_sent:
-            self._sink.send(informational(103, fields))
+            self._sink.send(early_hints(fields))
 
     # -- what the server calls -----------------------------------------------------------------------------------
 
@@ -116,89 +125,73 @@ class Response:
                 self._send_block(body)
             self._finish()
             return
-        prepared = self.prepared
-        if prepared is None:
-            raise GatewayError("the application returned without calling start_response")
         length = len(body)
-        if prepared.content_length == length:
-            framing = b""
-        else:
-            framing = self._true_length(prepared, length)
-        if self.is_head or prepared.bodiless:
+        prepared, framing = self._frame_known(length)
+        if framing.how != SIZED:
             body = b""
         self.head_sent = True
-        self._sink.send(b"".join((prepared.prefix, self._lines(prepared, framing), b"\r\n", body)))
+        if prepared.has_date:
+            self._sink.send(prepared.prefix + framing.suffix + body)
+        else:
+            self._sink.send(b"".join((prepared.prefix, self._answering.date_line, framing.suffix, body)))
         self.body_sent = len(body)
         self.complete = True
 
-    def _true_length(self, prepared: Prepared, length: int) -> bytes:
-        """The Content-Length line where the application gave none, or a wrong one."""
-        if prepared.bodiless:
-            return b""
-        if self.is_head and length == 0:
-            # An answer to HEAD may leave out its body, its length stays true (RFC 9110 §9.3.2).
-            return b""
-        if prepared.content_length is not None:
-            self.complaint = f"Content-Length said {prepared.content_length}, the body has {length} bytes"
+    def _frame_known(self, length: int) -> tuple[Prepared, Framing]:
+        """The head and its framing where the body's length is known; a wrong Content-Length is put right."""
+        prepared = self.prepared
+        if prepared is None:
+            raise GatewayError("the application returned without calling start_response")
+        said = prepared.content_length
+        if said is not None and said != length and not prepared.bodiless and (length or not self.is_head):
+            self.complaint = f"Content-Length said {said}, the body has {length} bytes"
             prepared = self.prepared = self._answering.heads.without_length(prepared)
-        return b"Content-Length: %d\r\n" % length
-
-    def _lines(self, prepared: Prepared, framing: bytes) -> bytes:
         if self.before_head is not None and not self.before_head():
             self.keep = False
-        if self.keep:
-            connection = b"" if self._http11 else b"Connection: keep-alive\r\n"
-        else:
-            connection = b"Connection: close\r\n"
-        return (b"" if prepared.has_date else self._answering.date_line) + framing + connection
+        framing = frame(prepared, self._http11, self.is_head, self.keep, length)
+        return prepared, framing
 
     def _start_stream(self) -> bytes:
         """The head of a body of which only the beginning is known."""
         prepared = self.prepared
         if prepared is None:
             raise GatewayError("a part of the body came before start_response was called")
-        framing = b""
-        if prepared.content_length is not None:
-            self._declared = prepared.content_length
-        elif not (self.is_head or prepared.bodiless):
-            if self._http11:
-                self._chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                self.keep = False  # the end of the connection is the end of the body
+        if self.before_head is not None and not self.before_head():
+            self.keep = False
+        self._framing = framing = frame(prepared, self._http11, self.is_head, self.keep, None)
+        self.keep = framing.keep
         self.head_sent = True
-        return b"".join((prepared.prefix, self._lines(prepared, framing), b"\r\n"))
+        date_line = b"" if prepared.has_date else self._answering.date_line
+        return b"".join((prepared.prefix, date_line, framing.suffix))
 
     def _send_block(self, data: bytes) -> None:
         if not isinstance(data, bytes):
             raise GatewayError(f"a part of the body is of type {type(data).__name__}; it must be bytes")
         head = b"" if self.head_sent else self._start_stream()
-        assert self.prepared is not None
-        if self.is_head or self.prepared.bodiless:
+        framing = self._framing
+        if framing.how == NO_BODY:
             data = b""
-        elif self._declared >= 0 and self.body_sent + len(data) > self._declared:
-            self.complaint = f"the body went on after the {self._declared} bytes of its Content-Length"
-            data = data[: self._declared - self.body_sent]
+        elif framing.length is not None and self.body_sent + len(data) > framing.length:
+            self.complaint = f"the body went on after the {framing.length} bytes of its Content-Length"
+            data = data[: framing.length - self.body_sent]
         self.body_sent += len(data)
         if data:
-            self._sink.send(head + (chunk(data) if self._chunked else data))
+            self._sink.send(head + (chunk(data) if framing.how == CHUNKED else data))
         elif head:
             self._sink.send(head)
 
     def _send_region(self, region: FileRegion) -> None:
         """A file that the kernel sends by itself: its length is known."""
-        prepared = self.prepared
-        if prepared is None:
-            raise GatewayError("the application returned without calling start_response")
-        count = region.count
-        if prepared.content_length is not None and prepared.content_length < count:
-            count = prepared.content_length  # the application wants only a part of it
-        framing = b"" if prepared.content_length == count else self._true_length(prepared, count)
-        assert self.prepared is not None
+        count = region.length
+        said = self.prepared.content_length if self.prepared is not None else None
+        if said is not None and said < count:
+            count = said  # the application wants only a part of it
+        prepared, framing = self._frame_known(count)
         self.head_sent = True
-        self._sink.send(b"".join((self.prepared.prefix, self._lines(self.prepared, framing), b"\r\n")))
-        if count and not (self.is_head or prepared.bodiless):
-            self._sink.send_file(region._replace(count=count))
+        date_line = b"" if prepared.has_date else self._answering.date_line
+        self._sink.send(b"".join((prepared.prefix, date_line, framing.suffix)))
+        if count and framing.how == SIZED:
+            self._sink.send_file(region._replace(length=count))
             self.body_sent = count
         self.complete = True
 
@@ -207,12 +200,12 @@ class Response:
         if not self.head_sent:
             self._finish_whole(b"")
             return
-        assert self.prepared is not None
-        if self._chunked:
+        framing = self._framing
+        if framing.how == CHUNKED:
             self._sink.send(LAST_CHUNK)
-        elif self.body_sent < self._declared and not (self.is_head or self.prepared.bodiless):
+        elif framing.length is not None and self.body_sent < framing.length:
             raise GatewayError(
-                f"the body ended after {self.body_sent} of the {self._declared} bytes of its Content-Length"
+                f"the body ended after {self.body_sent} of the {framing.length} bytes of its Content-Length"
             )
         self.complete = True
 

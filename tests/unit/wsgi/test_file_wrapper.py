@@ -60,7 +60,7 @@ def test_a_position_beyond_the_end_leaves_nothing(path: Path) -> None:
         file.seek(20000)
         region = FileWrapper(file).region()
         assert region is not None
-        assert region.count == 0
+        assert region.length == 0
 
 
 def test_files_whose_read_gives_something_else_are_read(path: Path, tmp_path: Path) -> None:
