@@ -1,0 +1,1 @@
+"""A tiny Django project: one page, one form."""

@@ -1,0 +1,1 @@
+"""A Pylons application without Pylons: ``config`` puts the middleware together, ``controllers`` answer."""
