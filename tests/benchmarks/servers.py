@@ -104,11 +104,8 @@ SERVERS = (
         "granian",
         _program("granian --interface wsgi --host 127.0.0.1 --port {port} --workers 1 --no-log hello:app"),
     ),
-    # By default it closes after each request; 255 is the most that it takes.
-    _peer(
-        "pyruvate",
-        _python("import pyruvate; pyruvate.serve(app, '127.0.0.1:{port}', 1, max_reuse_count=255)"),
-    ),
+    # As by default, without keep-alive: with it, 32 connections starve each other on one worker.
+    _peer("pyruvate", _python("import pyruvate; pyruvate.serve(app, '127.0.0.1:{port}', 1)")),
     Server(
         "uwsgi",
         _program("uwsgi --http11-socket 127.0.0.1:{port} --processes 1 --module hello:app --disable-logging"),
