@@ -1,0 +1,45 @@
+"""Sample configurations in a folder of their own, with a free port where they have theirs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.server import free_port
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_configs"
+
+
+class Sample(NamedTuple):
+    """A copy of a sample ini file that listens on a port of its own."""
+
+    ini: Path
+    port: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its comments say to set: the folder is importable."""
+        return {"PYTHONPATH": str(self.ini.parent)}
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Callable[[str], Sample]:
+    """``sample("hello.ini")``: copies the samples; nothing but the port is changed."""
+    folder = tmp_path / "samples"
+    shutil.copytree(SAMPLES, folder, ignore=shutil.ignore_patterns("__pycache__", "data"))
+
+    def pick(name: str) -> Sample:
+        port = free_port()
+        ini = folder / name
+        text, count = re.subn(
+            r"(?m)^(port = |    127\.0\.0\.1:|    \[::1\]:)\d+$", rf"\g<1>{port}", ini.read_text()
+        )
+        assert count, f"{name} names no port"
+        ini.write_text(text)
+        return Sample(ini, port)
+
+    return pick

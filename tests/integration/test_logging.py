@@ -1,0 +1,133 @@
+"""Logs of a running server: rotation, capture, and applications that configure logging for themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+from support.server import serve, wait_for
+
+HERE = {"PYTHONPATH": str(Path(__file__).parent)}
+ECHO = "paste.app_factory = echo_conf:make_app\nname = main"
+
+
+def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
+    settings = {"workers": "2", "errorlog": "{directory}/error.log", "accesslog": "{directory}/access.log"}
+    with serve(settings=settings, app=ECHO, env=HERE) as server:
+        access, error = server.directory / "access.log", server.directory / "error.log"
+        for number in range(20):
+            server.get(f"/before/{number}")
+        wait_for(lambda: len(re.findall("/before/", access.read_text())) == 20, "20 lines")
+        for path in (access, error):
+            path.rename(path.with_suffix(".log.1"))
+        server.signal(signal.SIGUSR1)
+        wait_for(access.exists, "a new access log")
+        pids = {worker.pid for worker in server.titled("unicorn: worker")}
+
+        def every_worker_writes_anew() -> bool:
+            server.get("/after")
+            return all(_opened(pid, access) and _opened(pid, error) for pid in pids)
+
+        wait_for(every_worker_writes_anew, "every worker in the new files")
+        old, new = access.with_suffix(".log.1").read_text(), access.read_text()
+        assert len(re.findall("/before/", old)) == 20
+        assert "/after" in new
+        assert pids == {worker.pid for worker in server.titled("unicorn: worker")}
+
+
+def _opened(pid: int, path: Path) -> bool:
+    """Whether a process has this very file open."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if link.stat().st_ino == path.stat().st_ino and link.readlink() == path:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_json_access_log_of_a_request_that_tries_to_forge_one() -> None:
+    settings = {"accesslog": "{directory}/access.log", "access_log_format": "json", "workers": "1"}
+    with serve(settings=settings, app=ECHO, env=HERE) as server:
+        access = server.directory / "access.log"
+        before = len(access.read_text().splitlines())
+        server.ask(b'GET /"},{"a":"b HTTP/1.1\r\nHost: x\r\nUser-Agent: "}\t{"status":200}\xe9\r\n\r\n')
+        server.ask(b"GET /caf\xc3\xa9%0a HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.ask(b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: len(access.read_text().splitlines()) >= before + 3, "three lines more")
+        records = [json.loads(line) for line in access.read_text().splitlines()[before:]]
+        assert records[-1]["status"] == 501
+        assert records[-1]["how"] == "refused"
+        assert all(set(record) == set(records[0]) for record in records)
+
+
+def test_access_log_on_a_full_disk_hurts_no_request() -> None:
+    with serve(settings={"accesslog": "/dev/full", "workers": "1"}, app=ECHO, env=HERE) as server:
+        for _ in range(50):
+            assert server.get("/").status == 200
+        assert server.log_text().count("No space left on device") == 1
+
+
+def test_capture_output_puts_what_is_printed_into_the_error_log() -> None:
+    settings = {"errorlog": "{directory}/error.log", "capture_output": "true"}
+    with serve(settings=settings, app=ECHO, env=HERE) as server:
+        server.get("/print?word")
+        error = server.directory / "error.log"
+        wait_for(lambda: "printed word" in error.read_text(), "the printed line")
+        assert "printed word" not in server.log_text()
+
+
+def test_daemon_logs_into_the_file_of_paster_from_every_process() -> None:
+
+    args = ["--daemon", "--pid-file", "site.pid", "--log-file", "site.log"]
+    settings = {"workers": "1", "accesslog": "-"}
+    with serve(settings=settings, app=ECHO, env=HERE, args=args, daemon=True) as server:
+        log = server.directory / "site.log"
+        arbiter = int((server.directory / "site.pid").read_text())
+        try:
+            server.get("/first")
+            (template,) = server.titled("unicorn: template")
+            (worker,) = server.titled("unicorn: worker")
+            os.kill(template.pid, signal.SIGKILL)
+            wait_for(
+                lambda: [p.pid for p in server.titled("unicorn: worker")] not in ([], [worker.pid]),
+                "a new worker",
+                20.0,
+            )
+            server.get("/print?of-an-execed-template")
+            wait_for(lambda: "printed of-an-execed-template" in log.read_text(), "what the new worker prints")
+            wait_for(lambda: '"GET /print?of-an-execed-template' in log.read_text(), "its access line")
+            assert '"GET /first' in log.read_text()
+        finally:
+            os.kill(arbiter, signal.SIGTERM)
+            wait_for(lambda: not server.processes(), "the end of the daemon", 20.0)
+
+
+def test_an_application_that_disables_existing_loggers_does_not_silence_the_server(tmp_path: Path) -> None:
+    (tmp_path / "own_logging.py").write_text(OWN_LOGGING)
+    app = "paste.app_factory = own_logging:make_app"
+    settings = {"workers": "1", "accesslog": "-"}
+    env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
+    with serve(settings=settings, app=app, env=env) as server:
+        server.get("/once")
+        log = server.wait_for_log('"GET /once')
+        assert len(re.findall(r"\[INFO\] .*Listening", log)) == 1
+        assert log.count('"GET /once') == 1
+
+
+OWN_LOGGING = """
+import logging.config
+from echo_conf import make_app as make
+def make_app(global_conf, **local_conf):
+    logging.getLogger("gunicorn.error"), logging.getLogger("gunicorn.access")
+    logging.config.dictConfig({
+        "version": 1,
+        "disable_existing_loggers": True,
+        "handlers": {"console": {"class": "logging.StreamHandler"}},
+        "root": {"level": "DEBUG", "handlers": ["console"]},
+    })
+    return make(global_conf, **local_conf)
+"""
