@@ -41,7 +41,11 @@ class AccessLog:
         if logger.handlers != self._ours or logger.filters or logger.propagate or not self._ours:
             self._as_record(served)
             return
-        line = self._line(served)
+        try:
+            line = self._line(served)
+        except Exception:  # an application may leave anything in its environ, also what can't be made text
+            logging.getLogger("gunicorn.error").exception("Could not make a line of the access log.")
+            return
         for put in self._outputs:
             put(logging.INFO, line)
 

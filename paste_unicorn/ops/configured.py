@@ -13,12 +13,10 @@ import logging
 import logging.config
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paste_unicorn.ops.sink import LogsProblem
-
-if TYPE_CHECKING:
-    from paste_unicorn.settings.table.logs import LogSettings
+from paste_unicorn.settings.table.logs import LogSettings
 
 _DEFAULTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     # What dictionaries written for this egg may refer to without defining it.

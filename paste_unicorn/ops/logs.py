@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from paste_unicorn.ops import access_log, configured
 from paste_unicorn.ops.access_format import compile_format
@@ -28,9 +27,7 @@ from paste_unicorn.ops.outputs import (
 )
 from paste_unicorn.ops.sink import Console, LogsProblem, Sink
 from paste_unicorn.ops.syslog import SyslogSink, facility_code, parse_address
-
-if TYPE_CHECKING:
-    from paste_unicorn.settings.table.logs import LogSettings
+from paste_unicorn.settings.table.logs import LogSettings
 
 __all__ = ["ERROR", "Logs", "LogsProblem", "descriptor_of", "setup"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paste_unicorn.settings.table.logs import LogSettings
 
 from paste_unicorn.ops.access_log import Served
 from paste_unicorn.ops.logs import Logs, setup
+from paste_unicorn.settings.table.logs import LogSettings
 
 SERVED = Served(
     peer="192.0.2.7",
@@ -67,7 +67,15 @@ def set_up(logging_as_before: None, tmp_path: Path) -> Iterator[SetUp]:
     """``set_up(errorlog=…, ini="[loggers]…")``: both loggers as these settings say, undone afterwards."""
     made: list[Logs] = []
 
-    def run(*, ini: str | None = None, stderr_fd: int | None = None, **changes: Any) -> Logs:
+    def run(
+        *,
+        ini: str | None = None,
+        stderr_fd: int | None = None,
+        variables: dict[str, str] | None = None,
+        **changes: Any,
+    ) -> Logs:
+        root = logging.getLogger()  # pytest's own handler there would look like somebody's configuration
+        root.handlers = [handler for handler in root.handlers if "pytest" not in type(handler).__module__]
         path = None
         if ini is not None:
             path = tmp_path / "site.ini"
@@ -77,6 +85,7 @@ def set_up(logging_as_before: None, tmp_path: Path) -> Iterator[SetUp]:
             ini_path=None if path is None else str(path),
             ini_has_loggers=ini is not None and "[loggers]" in ini,
             stderr_fd=stderr_fd,
+            variables=variables,
         )
         made.append(logs)
         return logs

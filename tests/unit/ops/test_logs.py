@@ -144,6 +144,14 @@ def own(place: Place, which: str, *, level: str = "WARNING", propagate: int = 0)
     return place.ini(more, loggers=", gunicorn", handlers=", own")
 
 
+def test_variables_of_the_command_line_fill_in_loggers(set_up: SetUp, place: Place) -> None:
+    ini = place.ini().replace("level = WARN", "level = %(depth)s")
+    with pytest.raises(LogsProblem, match="depth"):
+        set_up(ini=ini)
+    set_up(ini=ini, variables={"depth": "DEBUG", "percent": "100%"})
+    assert logging.getLogger().level == logging.DEBUG
+
+
 def test_loggers_that_name_ours_are_used_with_their_level_and_layout(set_up: SetUp, place: Place) -> None:
     logs = set_up(ini=own(place, "error"))
     logs.error.info("below its level")
@@ -342,6 +350,21 @@ def test_a_filter_that_fails_hurts_nobody(set_up: SetUp, place: Place, served: S
     logging.getLogger("gunicorn.access").addFilter(fail)
     logs.access.write(served)
     assert "handler or filter of gunicorn.access failed" in lines(place.error)[0]
+
+
+def test_an_environ_that_cannot_be_made_text_costs_the_line_and_no_more(
+    set_up: SetUp, place: Place, served: Served
+) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    logs = set_up(accesslog=str(place.access), errorlog=str(place.error), access_log_format="{odd}e")
+    assert logs.access is not None
+    logs.access.write(served._replace(environ={"odd": Odd()}))
+    logs.access.write(served)
+    assert lines(place.access) == ["-"]
+    assert "Could not make a line of the access log." in lines(place.error)[0]
 
 
 def test_access_line_costs_a_few_microseconds(set_up: SetUp, place: Place, served: Served) -> None:
