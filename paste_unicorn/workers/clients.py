@@ -131,7 +131,11 @@ class Clients:
         searched = max(0, len(buffer) - 3)
         buffer += data
         size = len(buffer)
-        if size > ALWAYS_PARSE_BELOW and size < 2 * connection.checked and buffer.find(b"\r\n\r\n", searched) < 0:
+        if (
+            size > ALWAYS_PARSE_BELOW
+            and size < 2 * connection.checked
+            and buffer.find(b"\r\n\r\n", searched) < 0
+        ):
             return
         data = bytes(buffer)
         buffer.clear()
@@ -244,7 +248,7 @@ class Clients:
                 self.pending.append(connection)
             connection.checked = 0
             connection.phase = Phase.IDLE
-            connection.since = now = monotonic()
+            connection.since = now = self._exchange.now
             connection.deadline = now + self._keepalive_s
             return
         if not response.complete:

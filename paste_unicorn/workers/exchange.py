@@ -30,6 +30,9 @@ monotonic = time.monotonic
 _BODY_REFUSALS = {BodyError.status: BODY_CUT_OFF, 408: BODY_TIMEOUT, 413: BODY_TOO_LARGE}
 
 
+COUNT_AT_ONCE = 64  # answers: to count many together costs little more than to count one
+
+
 class RequestSummary(NamedTuple):
     """What the hooks `pre_request` and `post_request` get to see of a request."""
 
@@ -77,20 +80,23 @@ class Exchange:
         self._hooks = hooks
         self._hooked = hooks.before is not None or hooks.after is not None
         self._pid = os.getpid()
-        self.last_request_s = 0.0
+        self._answers: list[tuple[int, int, float]] = []  # status, bytes, seconds: to be counted
+        self.now = monotonic()  # when the previous request ended, or the loop woke up
+        self._round_began = self.now
+        self.last_round_s = 0.0
 
-    def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
+    def run(
+        self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1
+    ) -> Response:
         """Run one request in this thread, from its parsed head to the last byte given to the connection.
 
         `length` is what a collected chunked body turned out to have; -1 leaves the environ as the client sent it.
         """
         line, block = head.line, head.block
         slot = self._slot
-        started = monotonic()
+        started = self.now
         slot.begin(0, started, connection.peer_host, line.raw, head.body)
-        response = Response(
-            self._answering, connection, http11=line.http11, is_head=line.method == "HEAD", keep=keep
-        )
+        response = Response(self._answering, connection, line, keep)
         try:
             environ = connection.environs.make(line, block, connection.peer)
         except Refused as refused:
@@ -111,21 +117,38 @@ class Exchange:
         else:
             respond(self._application, environ, response)
         how = "ok"
-        if response.failure is not None or response.close_failure is not None or response.complaint is not None:
+        if (
+            response.failure is not None
+            or response.close_failure is not None
+            or response.complaint is not None
+        ):
             how = self._judge(connection, response, line.raw)
-        self.last_request_s = duration_s = monotonic() - started
+        self.now = now = monotonic()
         slot.end(0)
-        slot.count(response.status_code or 500, response.body_sent, duration_s)
+        self._answers.append((response.status_code, response.body_sent, now - started))
         if self._logs.access is not None:
-            self._log(head, environ, response, connection, duration_s, how)
+            self._log(head, environ, response, connection, now - started, how)
         return response
+
+    def begin_round(self, now: float) -> None:
+        """The loop has woken up: note the time, and how long the requests of the round before took together."""
+        self.last_round_s = self.now - self._round_began
+        self.now = self._round_began = now
+        if len(self._answers) >= COUNT_AT_ONCE:
+            self.count_answers()
+
+    def count_answers(self) -> None:
+        """Add the answers since the last time to the slot's counters; at least a few times a second."""
+        if self._answers:
+            self._slot.count(self._answers)
+            self._answers.clear()
 
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
         page = self._page(refusal, refused.head_request)
         slot = self._slot
-        slot.count(refusal.status, len(page), 0.0)
+        slot.count([(refusal.status, len(page), 0.0)])
         slot.counters[REFUSED] += 1
         try:
             connection.send(page)
@@ -220,7 +243,13 @@ class Exchange:
         self._logs.error.error("%s: the application %s\n%s", request_line, what, lines)
 
     def _log(
-        self, head: Head, environ: Environ, response: Response, connection: Connection, duration_s: float, how: str
+        self,
+        head: Head,
+        environ: Environ,
+        response: Response,
+        connection: Connection,
+        duration_s: float,
+        how: str,
     ) -> None:
         prepared = response.prepared
         self._logs.access.write(  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ from typing import Any
 from ..process.listener import Listener
 from .loop import EpollLoop, SelectorLoop
 
-FAST_REQUEST_S = 0.002
+FAST_ROUND_S = 0.002
 BATCH = 16
 PAUSE_S = 0.5  # how long to let the queue wait when descriptors or memory have run out
 
@@ -42,7 +42,7 @@ class Listening:
         self.by_fd = {listener.sock.fileno(): listener for listener in listeners}
         self.watching = False
         self.paused_until = 0.0  # monotonic seconds; 0: not paused
-        self.last_request_s = 0.0  # how long the latest request occupied the application
+        self.last_round_s = 0.0  # how long the application was occupied since the loop woke up before
         self.reset_min_ttl = False  # set while the server is being stopped for good
 
     def watch(self) -> None:
@@ -62,7 +62,7 @@ class Listening:
     @property
     def share(self) -> int:
         """How many connections to accept at a time."""
-        return BATCH if self.last_request_s < FAST_REQUEST_S else 1
+        return BATCH if self.last_round_s < FAST_ROUND_S else 1
 
     def accept(self, listener: Listener, now: float) -> tuple[RawSocket, Any] | None:
         """The next waiting connection, non-blocking, and its peer's address; None when there is none to be had."""

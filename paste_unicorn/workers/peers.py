@@ -20,7 +20,9 @@ class Peers:
     ) -> None:
         self._trusts = trusts
         self._environs = environs
-        self._trusted: dict[str, bool] = {}  # by host; judging a network list anew for each connection is slow
+        self._trusted: dict[
+            str, bool
+        ] = {}  # by host; judging a network list anew for each connection is slow
 
     def name(self, listener: Listener, address: Any) -> tuple[str, str]:
         """Host and port as text, both '' for a Unix socket."""

@@ -91,13 +91,14 @@ class SyncWorker:
         poll, by_fd, pending = self._loop.poll, self._clients.by_fd, self._clients.pending
         readable, writable = self._clients.readable, self._clients.writable
         shared, beat = self._listening.by_fd, self._slot.beat
-        get = by_fd.get
+        get, begin_round = by_fd.get, self._exchange.begin_round
         next_scan = 0.0
         second = 0
         while True:
             events = poll(0 if pending else SCAN_INTERVAL_S if by_fd or self._closing else 1.0)
             now = monotonic()
             beat(now)
+            begin_round(now)
             wall = int(time.time())
             if wall != second:
                 second = wall
@@ -126,9 +127,11 @@ class SyncWorker:
                 next_scan = now + SCAN_INTERVAL_S
                 self._scan(now)
             if self._closing and self._is_done(now):
+                self._exchange.count_answers()
                 return
 
     def _scan(self, now: float) -> None:
+        self._exchange.count_answers()
         self._clients.check_deadlines(now)
         if not self._closing or self._draining:
             self._listening.resume_if_due(now)
@@ -139,7 +142,7 @@ class SyncWorker:
 
     def _accept(self, listener: Listener, now: float) -> None:
         listening = self._listening
-        listening.last_request_s = self._exchange.last_request_s
+        listening.last_round_s = self._exchange.last_round_s
         for _ in range(listening.share):
             if len(self._clients.by_fd) >= self._max_connections and not self._make_room(now):
                 return
@@ -162,7 +165,11 @@ class SyncWorker:
         return True
 
     def _next_pipelined(self, connection: Connection) -> None:
-        if self._clients.by_fd.get(connection.fd) is connection and connection.phase is Phase.IDLE and connection.buffer:
+        if (
+            self._clients.by_fd.get(connection.fd) is connection
+            and connection.phase is Phase.IDLE
+            and connection.buffer
+        ):
             data = bytes(connection.buffer)
             connection.buffer.clear()
             self._clients.take(connection, data)

@@ -26,6 +26,7 @@ from ..http.response import (
     early_hints,
     frame,
 )
+from ..http.request import RequestLine
 from .environ import Environ
 from .file_wrapper import FileRegion, FileWrapper
 
@@ -64,20 +65,22 @@ class Response:
     head_sent = False
     body_sent = 0  # bytes of the body given to the sink, without their framing
     complete = False  # the body has been given to the sink to its end
+    flawed = False  # one of the next three is set
     failure: BaseException | None = None  # what the application, or the sink, raised
     close_failure: BaseException | None = None  # what the iterable's close() raised
     complaint: str | None = None  # a wrong Content-Length that was put right
     before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection still be kept?
     _framing: Framing = Framing(NO_BODY, b"", False, None)  # of a body that is streamed
 
-    def __init__(
-        self, answering: Answering, sink: Sink, *, http11: bool, is_head: bool, keep: bool
-    ) -> None:
+    def __init__(self, answering: Answering, sink: Sink, line: RequestLine, keep: bool) -> None:
         self._answering = answering
         self._sink = sink
-        self._http11 = http11
-        self.is_head = is_head
+        self._line = line
         self.keep = keep  # whether the connection may serve another request after this one
+
+    @property
+    def is_head(self) -> bool:
+        return self._line.method == "HEAD"
 
     @property
     def ends_with_connection(self) -> bool:
@@ -113,43 +116,51 @@ class Response:
 
     def early_hints(self, fields: Fields) -> None:
         """`wsgi.early_hints`: a 103 before the answer (RFC 8297); nothing for HTTP/1.0 or once the head has left."""
-        if self._http11 and not self.head_sent:
+        if self._line.http11 and not self.head_sent:
             self._sink.send(early_hints(fields))
 
     # -- what the server calls -----------------------------------------------------------------------------------
 
     def _finish_whole(self, body: bytes) -> None:
         """The whole body is known: head and body in one piece, with the true length."""
-        if self.head_sent:  # write() came first
-            if body:
-                self._send_block(body)
-            self._finish()
+        prepared = self.prepared
+        if self.head_sent or prepared is None or type(body) is not bytes:
+            self._finish_otherwise(body)
             return
         length = len(body)
-        prepared, framing = self._frame_known(length)
+        if prepared.content_length != length or self.before_head is not None:
+            prepared = self._put_right(prepared, length)
+        line = self._line
+        framing = frame(prepared, line.http11, line.method == "HEAD", self.keep, length)
         if framing.how != SIZED:
             body = b""
-        self.head_sent = True
+        self.head_sent = self.complete = True
+        self.body_sent = len(body)
         if prepared.has_date:
             self._sink.send(prepared.prefix + framing.suffix + body)
         else:
-            self._sink.send(b"".join((prepared.prefix, self._answering.date_line, framing.suffix, body)))
-        self.body_sent = len(body)
-        self.complete = True
+            self._sink.send(prepared.prefix + self._answering.date_line + framing.suffix + body)
 
-    def _frame_known(self, length: int) -> tuple[Prepared, Framing]:
-        """The head and its framing where the body's length is known; a wrong Content-Length is put right."""
-        prepared = self.prepared
-        if prepared is None:
+    def _finish_otherwise(self, body: bytes) -> None:
+        """The same where write() came first, or the application broke a rule."""
+        if type(body) is not bytes:
+            raise GatewayError(f"a part of the body is of type {type(body).__name__}; it must be bytes")
+        if not self.head_sent:
             raise GatewayError("the application returned without calling start_response")
+        if body:
+            self._send_block(body)
+        self._finish()
+
+    def _put_right(self, prepared: Prepared, length: int) -> Prepared:
+        """The body's length is known: a wrong Content-Length goes; so does the hope to keep an abandoned body's client."""
         said = prepared.content_length
         if said is not None and said != length and not prepared.bodiless and (length or not self.is_head):
             self.complaint = f"Content-Length said {said}, the body has {length} bytes"
+            self.flawed = True
             prepared = self.prepared = self._answering.heads.without_length(prepared)
         if self.before_head is not None and not self.before_head():
             self.keep = False
-        framing = frame(prepared, self._http11, self.is_head, self.keep, length)
-        return prepared, framing
+        return prepared
 
     def _start_stream(self) -> bytes:
         """The head of a body of which only the beginning is known."""
@@ -158,7 +169,7 @@ class Response:
             raise GatewayError("a part of the body came before start_response was called")
         if self.before_head is not None and not self.before_head():
             self.keep = False
-        self._framing = framing = frame(prepared, self._http11, self.is_head, self.keep, None)
+        self._framing = framing = frame(prepared, self._line.http11, self.is_head, self.keep, None)
         self.keep = framing.keep
         self.head_sent = True
         date_line = b"" if prepared.has_date else self._answering.date_line
@@ -172,6 +183,7 @@ class Response:
         if framing.how == NO_BODY:
             data = b""
         elif framing.length is not None and self.body_sent + len(data) > framing.length:
+            self.flawed = True
             self.complaint = f"the body went on after the {framing.length} bytes of its Content-Length"
             data = data[: framing.length - self.body_sent]
         self.body_sent += len(data)
@@ -182,17 +194,20 @@ class Response:
 
     def _send_region(self, region: FileRegion) -> None:
         """A file that the kernel sends by itself: its length is known."""
-        count = region.length
-        said = self.prepared.content_length if self.prepared is not None else None
-        if said is not None and said < count:
-            count = said  # the application wants only a part of it
-        prepared, framing = self._frame_known(count)
+        prepared = self.prepared
+        if prepared is None:
+            raise GatewayError("the application returned without calling start_response")
+        length = region.length
+        if prepared.content_length is not None and prepared.content_length < length:
+            length = prepared.content_length  # the application wants only a part of it
+        prepared = self._put_right(prepared, length)
+        framing = frame(prepared, self._line.http11, self.is_head, self.keep, length)
         self.head_sent = True
         date_line = b"" if prepared.has_date else self._answering.date_line
-        self._sink.send(b"".join((prepared.prefix, date_line, framing.suffix)))
-        if count and framing.how == SIZED:
-            self._sink.send_file(region._replace(length=count))
-            self.body_sent = count
+        self._sink.send(prepared.prefix + date_line + framing.suffix)
+        if length and framing.how == SIZED:
+            self._sink.send_file(region._replace(length=length))
+            self.body_sent = length
         self.complete = True
 
     def _finish(self) -> None:
@@ -213,7 +228,7 @@ class Response:
         """Each item leaves at once; the first that is not empty fixes the head."""
         alone = _length_of(result) == 1
         for item in result:
-            if alone and type(item) is bytes:
+            if alone and not self.head_sent:
                 self._finish_whole(item)
                 return
             if item:
@@ -225,25 +240,29 @@ class Response:
 
 def respond(application: Application, environ: Environ, response: Response) -> None:
     """Call the application and send what it answers. Raises nothing: see `failure` and `close_failure`."""
-    result: Any = None
     try:
         result = application(environ, response.start_response)
-        kind = type(result)
-        if kind is list or kind is tuple:
-            body = result[0] if len(result) == 1 else b"".join(result)
-            if type(body) is not bytes:
-                raise GatewayError(f"a part of the body is of type {type(body).__name__}; it must be bytes")
-            response._finish_whole(body)
-            return
-        if kind is FileWrapper and response._answering.use_sendfile and not response.head_sent:
+        if type(result) is list and len(result) == 1:
+            response._finish_whole(result[0])
+        elif type(result) is list or type(result) is tuple:
+            response._finish_whole(b"".join(result))
+        else:
+            _respond_at_length(result, response)
+    except BaseException as error:
+        # Whatever it is: an application's SystemExit must not end the worker.
+        response.failure = error
+        response.flawed = True
+
+
+def _respond_at_length(result: Iterable[bytes], response: Response) -> None:
+    """Send what an iterable gives, and close it."""
+    try:
+        if type(result) is FileWrapper and response._answering.use_sendfile and not response.head_sent:
             region = result.region()
             if region is not None:
                 response._send_region(region)
                 return
         response._iterate(result)
-    except BaseException as error:
-        # Whatever it is: an application's SystemExit must not end the worker.
-        response.failure = error
     finally:
         close = getattr(result, "close", None)
         if close is not None:
@@ -251,6 +270,7 @@ def respond(application: Application, environ: Environ, response: Response) -> N
                 close()
             except BaseException as error:
                 response.close_failure = error
+                response.flawed = True
 
 
 def _length_of(result: Iterable[bytes]) -> int | None:

@@ -59,14 +59,20 @@ def complaints(path: Path) -> list[str]:
         if parts[0] != "paste_unicorn":
             if parts[0] in FORBIDDEN_MODULES.get(room, ()):
                 found.append(f"{here}:{line} imports {parts[0]}, which {room}/ must not know")
-            if room == "arbiter" and path.stem not in ACTING and parts[0] in {"os", "signal", "socket", "time"}:
+            if (
+                room == "arbiter"
+                and path.stem not in ACTING
+                and parts[0] in {"os", "signal", "socket", "time"}
+            ):
                 found.append(f"{here}:{line} imports {parts[0]}: this module decides, it does not act")
             continue
         if len(parts) < 2 or parts[1] not in FLOORS or parts[1] == room:
             continue
         target = parts[1]
         if FLOORS[target] >= FLOORS[room]:
-            found.append(f"{here}:{line} imports {name}: {room} (floor {FLOORS[room]}) may not know {target} (floor {FLOORS[target]})")
+            found.append(
+                f"{here}:{line} imports {name}: {room} (floor {FLOORS[room]}) may not know {target} (floor {FLOORS[target]})"
+            )
         elif target in NOT_FOR.get(room, ()):
             found.append(f"{here}:{line} imports {name}: {room}/ must not name {target}/")
     return found
@@ -74,7 +80,9 @@ def complaints(path: Path) -> list[str]:
 
 def test_every_room_has_a_floor() -> None:
     rooms = {room_of(path) for path in modules()}
-    assert rooms <= set(FLOORS), f"no floor for {rooms - set(FLOORS)}: say in this file, and in docs/architecture.md, where they stand"
+    assert rooms <= set(FLOORS), (
+        f"no floor for {rooms - set(FLOORS)}: say in this file, and in docs/architecture.md, where they stand"
+    )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

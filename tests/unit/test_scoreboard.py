@@ -63,19 +63,21 @@ def test_a_cell_that_is_being_written_is_skipped(board: Scoreboard) -> None:
 
 def test_answers_are_counted_by_class_and_duration(board: Scoreboard) -> None:
     pen = board.writer(0)
-    for status, duration_s in ((200, 0.0001), (204, 0.003), (302, 0.003), (404, 0.003), (500, 1000.0)):
-        pen.count(status, 10, duration_s)
+    pen.count([(200, 10, 0.0001), (204, 10, 0.003), (302, 10, 0.003), (404, 10, 0.003), (0, 10, 1000.0)])
     pen.counters[REFUSED] += 1
     reading = board.read(0)
     named = reading.counters
-    assert [named[name] for name in ("informational", "successful", "redirected", "client_errors", "server_errors")] == [0, 2, 1, 1, 1]
+    assert [
+        named[name]
+        for name in ("informational", "successful", "redirected", "client_errors", "server_errors")
+    ] == [0, 2, 1, 1, 1]
     assert (named["refused"], named["bytes_out"], reading.requests) == (1, 50, 5)
     assert (sum(reading.latency), reading.latency[0], reading.latency[-1]) == (5, 1, 1)
 
 
 def test_claiming_a_slot_forgets_who_had_it(board: Scoreboard) -> None:
     pen = board.writer(0)
-    pen.count(200, 1, 0.1)
+    pen.count([(200, 1, 0.1)])
     pen.begin(0, 1.0, b"", b"GET / HTTP/1.1")
     board.writer(0).claim(1, 1, 1, 1.0)
     reading = board.read(0)

@@ -58,7 +58,9 @@ def test_the_rest_is_held_in_order(ends: tuple[Connection, socket.socket]) -> No
     assert connection.unsent == 0
 
 
-def test_beyond_the_buffer_the_application_waits_for_the_client(ends: tuple[Connection, socket.socket]) -> None:
+def test_beyond_the_buffer_the_application_waits_for_the_client(
+    ends: tuple[Connection, socket.socket],
+) -> None:
     connection, client = ends
     connection.limits = SendLimits(response_buffer=1000, send_timeout_s=10)
     received: list[bytes] = []
@@ -86,7 +88,9 @@ def test_a_closed_client_is_gone(ends: tuple[Connection, socket.socket]) -> None
         connection.send(b"x")
 
 
-def test_a_file_is_sent_although_its_owner_closes_it(ends: tuple[Connection, socket.socket], tmp_path: Path) -> None:
+def test_a_file_is_sent_although_its_owner_closes_it(
+    ends: tuple[Connection, socket.socket], tmp_path: Path
+) -> None:
     connection, client = ends
     path = tmp_path / "file"
     path.write_bytes(BIG)

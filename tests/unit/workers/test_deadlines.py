@@ -27,7 +27,8 @@ def connections() -> Iterator[list[Connection]]:
 
 
 @pytest.mark.parametrize(
-    ("phase", "seconds"), [(Phase.HEAD, 10), (Phase.IDLE, 2), (Phase.BODY, 30), (Phase.WRITING, 40), (Phase.DRAINING, 30)]
+    ("phase", "seconds"),
+    [(Phase.HEAD, 10), (Phase.IDLE, 2), (Phase.BODY, 30), (Phase.WRITING, 40), (Phase.DRAINING, 30)],
 )
 def test_each_phase_has_its_time(connections: list[Connection], phase: Phase, seconds: float) -> None:
     for connection in connections:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from paste_unicorn.http.request import RequestLine
 from paste_unicorn.http.response import ResponseHeads
 from paste_unicorn.wsgi.file_wrapper import FileRegion, FileWrapper
 from paste_unicorn.wsgi.gateway import Answering, GatewayError, Response, respond
@@ -57,17 +58,28 @@ class Items:
         self.closed += 1
 
 
+def line_of(method: str, http11: bool) -> RequestLine:
+    return RequestLine(b"", method, "/", "/", "", http11, None, "origin")
+
+
 def call(
-    app: Callable[..., Any], *, http11: bool = True, is_head: bool = False, keep: bool = True, sendfile: bool = True
+    app: Callable[..., Any],
+    *,
+    http11: bool = True,
+    is_head: bool = False,
+    keep: bool = True,
+    sendfile: bool = True,
 ) -> tuple[Wire, Response]:
     wire = Wire()
     answering = Answering(ResponseHeads("paste_unicorn"), DATE, sendfile)
-    response = Response(answering, wire, http11=http11, is_head=is_head, keep=keep)
+    response = Response(answering, wire, line_of("HEAD" if is_head else "GET", http11), keep)
     respond(app, {}, response)
     return wire, response
 
 
-def answering(result: Any, status: str = "200 OK", fields: list[tuple[str, str]] = PLAIN) -> Callable[..., Any]:
+def answering(
+    result: Any, status: str = "200 OK", fields: list[tuple[str, str]] = PLAIN
+) -> Callable[..., Any]:
     def app(environ: Any, start_response: Any) -> Any:
         start_response(status, list(fields))
         return result
@@ -248,7 +260,9 @@ def test_start_response_may_come_with_the_first_item() -> None:
     assert wire.body == b"4\r\nlate\r\n0\r\n\r\n"
 
 
-@pytest.mark.parametrize("result", [["text"], [b"a", "text"], Items(["text"]), b"bytes", "text", None, 7, [bytearray(b"x")]])
+@pytest.mark.parametrize(
+    "result", [["text"], [b"a", "text"], Items(["text"]), b"bytes", "text", None, 7, [bytearray(b"x")]]
+)
 def test_what_is_not_an_iterable_of_bytes_fails(result: Any) -> None:
     wire, response = call(answering(result))
     assert response.failure is not None
@@ -337,9 +351,7 @@ def test_other_filelikes_are_read() -> None:
 
 def test_early_hints_come_before_the_answer_and_never_after() -> None:
     wire = Wire()
-    response = Response(
-        Answering(ResponseHeads(""), DATE, True), wire, http11=True, is_head=False, keep=True
-    )
+    response = Response(Answering(ResponseHeads(""), DATE, True), wire, line_of("GET", True), True)
 
     def app(environ: Any, start_response: Any) -> Any:
         response.early_hints([("Link", "</style.css>; rel=preload")])
@@ -361,9 +373,7 @@ def test_a_client_that_has_gone_ends_the_iteration_and_closes() -> None:
 
     result = Items(b"x" for _ in range(1000))
     wire = Broken()
-    response = Response(
-        Answering(ResponseHeads(""), DATE, True), wire, http11=True, is_head=False, keep=True
-    )
+    response = Response(Answering(ResponseHeads(""), DATE, True), wire, line_of("GET", True), True)
     respond(answering(result), {}, response)
     assert isinstance(response.failure, ConnectionResetError)
     assert result.closed == 1

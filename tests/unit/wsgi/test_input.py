@@ -53,5 +53,3 @@ def test_a_body_that_is_cut_off_raises_and_keeps_raising(size: int | None) -> No
             body.read(size)
     with pytest.raises(ClientDisconnected):
         body.read(1)
-
-
