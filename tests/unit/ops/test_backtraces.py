@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +67,16 @@ def test_without_a_python_handler_the_process_dies_of_the_signal() -> None:
     assert code == -signal.SIGABRT
 
 
+def _wait_until_busy(pid: int) -> None:
+    """Until it has computed for a fifth of a second: by then it is inside the C function."""
+    deadline = time.monotonic() + 20
+    ticks = 0
+    while ticks < 0.2 * os.sysconf("SC_CLK_TCK"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 def test_they_come_from_within_c_code_that_never_gives_python_a_turn() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(do="stuck_in_c()", with_handler=True, before="")],
@@ -75,6 +88,7 @@ def test_they_come_from_within_c_code_that_never_gives_python_a_turn() -> None:
     assert process.stderr is not None
     try:
         assert process.stdout.readline() == "ready\n"
+        _wait_until_busy(process.pid)
         process.send_signal(signal.SIGABRT)
         lines: list[str] = []
         while not any("stuck_in_c" in line for line in lines):
