@@ -1,0 +1,238 @@
+"""The shell: waits for signals, messages and time, asks `decide`, hands the actions on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..process.channel import Channel
+from ..process.fork import keep_private
+from ..process.hooks import Hooks
+from ..process.identity import set_title
+from ..process.lifeline import Lifeline
+from ..process.messages import Exited, Failed, Forked, ForkFailed, Imported, Loaded, Message, Ready, UnknownMessage
+from ..scoreboard import Scoreboard
+from ..template.forking import Equipment
+from . import events
+from .decide import decide
+from .events import Event, FilesImported, ProcessExited, SignalArrived, TimePassed
+from .listeners import OpenListeners
+from .perform import Origin, Performer, Runner
+from .rules.boot import begin
+from .rules.overdue import next_look
+from .signals import Signals
+from .state import Arbiter, Policy, SlotPhase
+
+if TYPE_CHECKING:
+    from ..ops.logs import Logs
+    from ..settings.resolve import Settings
+
+_PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+# Signals that a process brings upon itself, by a fault or by `abort`.
+_OWN_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGTRAP}
+
+
+def run(
+    application: Callable[..., Any],
+    settings: Settings,
+    logs: Logs,
+    hooks: Hooks,
+    listeners: OpenListeners,
+    policy: Policy,
+    origin: Origin,
+    runner: Runner,
+    ini: str,
+) -> NoReturn:
+    """Be the arbiter from now on, until the process ends."""
+    become_subreaper()
+    set_title("arbiter", ini)
+    lifeline = Lifeline.create()
+    ours, theirs = Channel.pair()
+    ours.sock.setblocking(False)
+    signals = Signals()
+    keep_private([lifeline.write_fd, *(one.sock.fileno() for one in listeners.all)])
+
+    def close_parents() -> None:
+        signals.close()
+        ours.close()
+
+    performer = Performer(
+        equipment=Equipment(
+            application=application,
+            settings=settings,
+            logs=logs,
+            listeners=listeners.all,
+            scoreboard=Scoreboard.create(),
+            lifeline=lifeline,
+            reports=theirs.sock,
+            ini=ini,
+            reloading=runner.watch_files is not None,
+        ),
+        origin=origin,
+        runner=runner,
+        listeners=listeners,
+        hooks=hooks,
+        close_parents=close_parents,
+    )
+    Shell(performer, signals, ours, logs).run(*begin(settings.processes.workers, policy, time.monotonic()))
+
+
+class Shell:
+    """Owned by the arbiter's main thread. The state is changed in `_handle` alone."""
+
+    def __init__(self, performer: Performer, signals: Signals, reports: Channel, logs: Logs) -> None:
+        self._performer = performer
+        self._signals = signals
+        self._reports = reports  # of all workers
+        self._log = logs.error
+        self._scoreboard = performer.scoreboard
+        self._events: deque[Event] = deque()
+        self._state: Arbiter
+        self._looked_at = time.monotonic()  # for what may be overdue
+
+    def run(self, state: Arbiter, actions: tuple[Any, ...]) -> NoReturn:
+        """Go on from this state, for ever."""
+        self._state = state
+        self._perform(actions)
+        while True:
+            try:
+                self._one_round()
+            except Exception:
+                # Whatever it was, the workers serve on; an arbiter that ended would take them all with it.
+                self._log.exception("A fault in the arbiter; it goes on")
+                time.sleep(0.1)
+
+    def _one_round(self) -> None:
+        while self._events:
+            self._handle(self._events.popleft())
+        look_at = next_look(self._state, self._looked_at)
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        poll.register(self._reports, select.POLLIN)
+        for channel in self._performer.channels.values():
+            poll.register(channel, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(max(0.0, look_at - time.monotonic()) * 1000)}
+        child_ended = False
+        if self._signals.fileno() in ready:
+            arrived, child_ended = self._signals.arrived()
+            self._events += (SignalArrived(one) for one in arrived)
+        if self._reports.fileno() in ready:
+            self._read_reports()
+        for generation, channel in list(self._performer.channels.items()):
+            if channel.fileno() in ready:
+                self._read_template(generation, channel)
+        if child_ended:
+            self._reap()
+        if time.monotonic() >= look_at:
+            self._looked_at = time.monotonic()
+            self._events.append(TimePassed(self._progress()))
+
+    def _handle(self, event: Event) -> None:
+        try:
+            self._state, actions = decide(self._state, event, time.monotonic())
+        except Exception:
+            self._log.exception("A fault in deciding about %r; nothing is changed by it", event)
+            return
+        self._perform(actions)
+
+    def _perform(self, actions: tuple[Any, ...]) -> None:
+        for action in actions:
+            try:
+                self._events += self._performer.perform(action)
+            except Exception:
+                self._log.exception("Could not do %r", action)
+
+    # -- what arrives ------------------------------------------------------------------------------------------------
+
+    def _read_reports(self) -> None:
+        while True:
+            try:
+                received = self._reports.receive()
+            except BlockingIOError:
+                return
+            except UnknownMessage as problem:
+                self._log.error("A worker's report is %s", problem)
+                continue
+            if received is None:
+                return
+            match received[0]:
+                case Ready(slot, generation, pid):
+                    self._events.append(events.WorkerReady(slot, generation, pid))
+                case Imported(paths):
+                    self._events.append(FilesImported(paths))
+
+    def _read_template(self, generation: int, channel: Channel) -> None:
+        while True:
+            try:
+                received = channel.receive()
+            except (BlockingIOError, UnknownMessage):
+                return
+            if received is None:
+                # Its exit follows, as a child's.
+                del self._performer.channels[generation]
+                channel.close()
+                return
+            self._take(generation, received[0])
+
+    def _take(self, generation: int, message: Message) -> None:
+        match message:
+            case Loaded():
+                self._events.append(events.TemplateLoaded(generation))
+            case Failed(reason):
+                self._events.append(events.TemplateFailed(generation, reason))
+            case Forked(slot, pid):
+                self._events.append(events.WorkerForked(slot, generation, pid))
+            case ForkFailed(slot, reason):
+                self._events.append(events.ForkFailed(slot, reason))
+            case Exited(_, pid, status):
+                self._exited(pid, status)
+
+    def _reap(self) -> None:
+        """Our own children, and the orphans of templates that are gone; also what the application left behind."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            generation = self._state.template_of_pid(pid)
+            if generation is not None and generation.number in self._performer.channels:
+                # What it said before it ended comes first.
+                self._read_template(generation.number, self._performer.channels[generation.number])
+            self._exited(pid, status)
+
+    def _exited(self, pid: int, status: int) -> None:
+        # A worker that said that it was ready and then ended must be heard in this order.
+        self._read_reports()
+        if os.WIFSIGNALED(status):
+            number = signal.Signals(os.WTERMSIG(status))
+            how = f"was killed by {number.name}"
+            self._events.append(ProcessExited(pid, how, False, number in _OWN_FAULTS))
+        else:
+            code = os.waitstatus_to_exitcode(status)
+            how = "has ended" if code == 0 else f"has ended with exit code {code}"
+            self._events.append(ProcessExited(pid, how, code == 0, True))
+
+    def _progress(self) -> dict[int, float]:
+        """When each ready worker last made progress; nothing where `timeout` is off."""
+        if not self._state.policy.timeout_s:
+            return {}
+        readings = ((slot, self._scoreboard.read(slot.number)) for slot in self._state.in_phase(SlotPhase.READY))
+        return {slot.number: reading.alive_at for slot, reading in readings if reading.pid == slot.pid}
+
+
+def become_subreaper() -> None:
+    """Orphans of a template that died become our children, and are reaped with their status (`man 2 prctl`)."""
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

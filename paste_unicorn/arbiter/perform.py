@@ -1,0 +1,256 @@
+"""An action to system calls: one short function an action, found by its type. Nothing is decided here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..process import leave
+from ..process.channel import Channel
+from ..process.hooks import Hooks
+from ..process.messages import End, Fork, Load, Message, Recipe
+from ..process.messages import ReopenLogs as ReopenLogsMessage
+from ..scoreboard import CellReading, Scoreboard
+from ..template.starting import exec_template, fork_template
+from . import pidfile
+from .actions import (
+    Action, AnnounceServing, AnnounceWorkers, ClearSlot, EndTemplate, ForkWorker, KillTemplate, Leave, ReopenLogs,
+    ReportRunning, Say, SignalWorker, StartTemplate, StopListening, WatchFiles,
+)  # fmt: skip
+from .events import Event, ForkFailed, TemplateFailed, TemplateStarted
+from .listeners import OpenListeners
+
+if TYPE_CHECKING:
+    from ..template.forking import Equipment
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where all came from, so that a later template can load it again; `recipe` is None where nobody knows."""
+
+    recipe: Recipe | None
+    ini_path: str | None
+    section: str
+    local_conf: dict[str, str]
+    ini_has_loggers: bool
+    cwd: str  # when the server was started, before `chdir`
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What the arbiter needs of whoever started it."""
+
+    watch_files: Callable[[tuple[str, ...]], None] | None  # tells its reloader; None without one
+    release: Callable[[], None]  # in template 1: lets go of descriptors that are the runner's
+
+
+class Performer:
+    """Owned by the arbiter's main thread."""
+
+    def __init__(
+        self,
+        *,
+        equipment: Equipment,
+        origin: Origin,
+        runner: Runner,
+        listeners: OpenListeners,
+        hooks: Hooks,
+        close_parents: Callable[[], None],
+    ) -> None:
+        self._equipment = equipment
+        self._origin = origin
+        self._runner = runner
+        self._listeners = listeners
+        self._hooks = hooks
+        self._close_parents = close_parents  # in template 1: descriptors of the arbiter's loop
+        self._log = equipment.logs.error
+        self.scoreboard: Scoreboard = equipment.scoreboard
+        self._workers = equipment.settings.processes.workers  # wanted now, for hooks
+        self._watched: set[str] = set()
+        self._answered_by_the_dead = 0  # requests of workers whose slots were cleared
+        self._answered_at_stop: int | None = None
+        self._lost = 0  # requests that were under way in workers that were killed
+        self.channels: dict[int, Channel] = {}  # of templates that live, by generation; the loop reads them
+        self.slots_in_use: set[int] = set()
+
+    def perform(self, action: Action) -> list[Event]:
+        """Do it; what is known at once comes back as events. Raises whatever the system says."""
+        return _PERFORMERS[type(action)](self, action) or []
+
+    # -- templates ---------------------------------------------------------------------------------------------------
+
+    def start_template(self, action: StartTemplate) -> list[Event]:
+        generation = action.generation
+        try:
+            if generation == 1:
+                pid, channel = fork_template(self._equipment, 1, self._leave_parents)
+            else:
+                pid, channel = exec_template(self._load(generation), self._descriptors())
+        except OSError as error:
+            return [TemplateFailed(generation, f"it could not be started: {error.strerror or error}")]
+        self.channels[generation] = channel
+        return [TemplateStarted(generation, pid)]
+
+    def _leave_parents(self) -> None:
+        self._close_parents()
+        self._runner.release()
+
+    def _load(self, generation: int) -> Load:
+        origin = self._origin
+        assert origin.recipe is not None
+        return Load(
+            generation=generation,
+            recipe=origin.recipe,
+            ini_path=origin.ini_path,
+            section=origin.section,
+            local_conf=origin.local_conf,
+            listeners=tuple(
+                (one.address, one.server_name, one.server_port, one.is_unix) for one in self._listeners.all
+            ),
+            sys_path=tuple(sys.path),
+            python_path=os.environ.get("PYTHONPATH"),
+            reloading=self._equipment.reloading,
+            ini_has_loggers=origin.ini_has_loggers,
+            cwd=origin.cwd,
+        )
+
+    def _descriptors(self) -> list[int]:
+        equipment = self._equipment
+        return [
+            equipment.lifeline.read_fd,
+            self.scoreboard.fd,
+            equipment.reports.fileno(),
+            *(listener.sock.fileno() for listener in self._listeners.all),
+        ]
+
+    def end_template(self, action: EndTemplate) -> None:
+        self._tell(action.generation, End())
+
+    def kill_template(self, action: KillTemplate) -> None:
+        _kill(action.pid, signal.SIGKILL)
+
+    def _tell(self, generation: int, message: Message) -> bool:
+        channel = self.channels.get(generation)
+        if channel is None:
+            return False
+        try:
+            channel.send(message)
+        except OSError:  # it has gone, or takes nothing in: its exit or its deadline will say so
+            return False
+        return True
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def fork_worker(self, action: ForkWorker) -> list[Event]:
+        self.slots_in_use.add(action.slot)
+        if self._tell(action.generation, Fork(action.slot, action.age)):
+            return []
+        return [ForkFailed(action.slot, "its template does not answer")]
+
+    def signal_worker(self, action: SignalWorker) -> None:
+        _kill(action.pid, getattr(signal, f"SIG{action.signal}"))
+
+    def report_running(self, action: ReportRunning) -> None:
+        reading = self.scoreboard.read(action.slot)
+        if reading.pid != action.pid:
+            return
+        self._lost += len(reading.running)
+        for cell in reading.running:
+            self._log.error("Worker %d (pid %d) is running %s", action.slot, action.pid, _describe(cell))
+
+    def clear_slot(self, action: ClearSlot) -> None:
+        reading = self.scoreboard.read(action.slot)
+        if reading.pid == action.pid:
+            self._answered_by_the_dead += reading.requests
+            self.scoreboard.clear(action.slot)
+        self.slots_in_use.discard(action.slot)
+        self._hooks.call("child_exit", self._server(), self._hooks.worker(action.pid, action.age))
+
+    def announce_workers(self, action: AnnounceWorkers) -> None:
+        self._workers = action.workers
+        self._hooks.call("nworkers_changed", self._server(), action.workers, action.before)
+
+    def announce_serving(self, action: AnnounceServing) -> None:
+        addresses = ", ".join(listener.address for listener in self._listeners.all)
+        self._log.info(
+            "Serving %s on %s with %d %s (arbiter pid %d)", self._equipment.ini, addresses, action.workers,
+            "worker" if action.workers == 1 else "workers", os.getpid(),
+        )  # fmt: skip
+        self._hooks.call("when_ready", self._server())
+
+    def _server(self) -> Any:
+        return self._hooks.server(self._listeners.all, workers=self._workers)
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+
+    def say(self, action: Say) -> None:
+        getattr(self._log, action.level)("%s", action.sentence)
+
+    def reopen_logs(self, action: ReopenLogs) -> None:
+        self._equipment.logs.reopen()
+        for generation in self.channels:
+            self._tell(generation, ReopenLogsMessage())
+
+    def watch_files(self, action: WatchFiles) -> None:
+        fresh = tuple(path for path in action.paths if path not in self._watched)
+        self._watched.update(fresh)
+        if fresh and self._runner.watch_files is not None:
+            self._runner.watch_files(fresh)
+
+    def stop_listening(self, action: StopListening) -> None:
+        # The flag first: a worker that is told to go must know whether it drains or retires.
+        self.scoreboard.stopping = True
+        self._listeners.stop_handshakes()
+        self._answered_at_stop = self._answered()
+
+    def _answered(self) -> int:
+        living = (self.scoreboard.read(slot).requests for slot in self.slots_in_use)
+        return self._answered_by_the_dead + sum(living)
+
+    def leave(self, action: Leave) -> None:
+        self._listeners.close()
+        path = self._equipment.settings.processes.pidfile
+        if path is not None:
+            pidfile.remove(path)
+        self._hooks.call("on_exit", self._server())
+        finished = ""
+        if self._answered_at_stop is not None:
+            finished = f": {self._answered() - self._answered_at_stop} requests finished, {self._lost} lost"
+        self._log.info("Stopped (%s) after %.2f s%s", action.reason, action.took_s, finished)
+        leave.main(0)
+
+
+def _kill(pid: int, number: int) -> None:
+    # A worker's pid is reaped by its template a moment before we hear of it; the number will not be used again so soon.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _describe(cell: CellReading) -> str:
+    seconds = time.monotonic() - cell.started
+    peer = f", for {cell.peer}" if cell.peer else ""
+    return f'"{cell.request_line}" since {seconds:.1f} s{peer}'
+
+
+_PERFORMERS: dict[type, Callable[[Performer, Any], list[Event] | None]] = {
+    StartTemplate: Performer.start_template,
+    EndTemplate: Performer.end_template,
+    KillTemplate: Performer.kill_template,
+    ForkWorker: Performer.fork_worker,
+    SignalWorker: Performer.signal_worker,
+    ReportRunning: Performer.report_running,
+    ClearSlot: Performer.clear_slot,
+    AnnounceWorkers: Performer.announce_workers,
+    AnnounceServing: Performer.announce_serving,
+    Say: Performer.say,
+    ReopenLogs: Performer.reopen_logs,
+    WatchFiles: Performer.watch_files,
+    StopListening: Performer.stop_listening,
+    Leave: Performer.leave,
+}

@@ -1,0 +1,101 @@
+"""What should have happened by now: a stuck worker, a template that does not load, a retirement that takes too long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..actions import Action, KillTemplate, ReportRunning, Say, SignalWorker
+from ..events import TimePassed
+from ..state import Arbiter, Slot, SlotPhase, Suspicion, TemplatePhase
+from .replace import fill, forgive
+
+ABORT_S = 1.0  # between the tracebacks and the KILL
+_LOOK_S = 1.0
+RECHECK_S = 0.25  # a worker that seems overdue gets another look: its heartbeat may be on its way
+
+
+def next_look(state: Arbiter, last: float) -> float:
+    """When to look again at what may be overdue, in monotonic seconds: at the next deadline, and once a second."""
+    deadlines = [last + _LOOK_S]
+    deadlines += [backoff.not_before for backoff in (state.births, state.loads) if backoff.not_before > last]
+    for slot in state.slots:
+        if slot.phase is SlotPhase.ABORTING:
+            deadlines.append(slot.since + ABORT_S)
+        elif slot.suspicion is not None:
+            deadlines.append(slot.suspicion.since + RECHECK_S)
+    if state.stop is not None:
+        deadlines.append(state.stop.deadline)
+    return min(deadlines) + 0.001  # behind it, not on it
+
+
+def end_what_is_overdue(
+    state: Arbiter, event: TimePassed, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Ends what is overdue, its tracebacks first; orders again what was waiting for its time."""
+    state, ended = end_overdue_workers(state, event, now)
+    actions = list(ended)
+    for generation in state.templates_alive():
+        hung = generation.template is TemplatePhase.LOADING or any(
+            slot.generation == generation.number and now - slot.since > state.policy.boot_timeout_s
+            for slot in state.in_phase(SlotPhase.ORDERED)
+        )
+        if hung and generation.pid and now - generation.since > state.policy.boot_timeout_s:
+            state = state.with_generation(replace(generation, since=now))
+            what = "loaded the application" if generation.template is TemplatePhase.LOADING else "forked a worker"
+            actions += [
+                Say(
+                    "error",
+                    f"The template of generation {generation.number} (pid {generation.pid}) has not {what} within "
+                    f"boot_timeout ({state.policy.boot_timeout_s:g} s); it is killed",
+                ),
+                KillTemplate(generation.number, generation.pid),
+            ]
+    state, filled = fill(forgive(state, now), now)
+    return state, (*actions, *filled)
+
+
+def end_overdue_workers(
+    state: Arbiter, event: TimePassed, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    actions: list[Action] = []
+    for slot in state.slots:
+        changed, done = _look_at(state, slot, event.alive_at.get(slot.number), now)
+        state = state.with_slot(changed) if changed is not slot else state
+        actions += done
+    return state, tuple(actions)
+
+
+def _look_at(
+    state: Arbiter, slot: Slot, alive_at: float | None, now: float
+) -> tuple[Slot, tuple[Action, ...]]:
+    policy = state.policy
+    age_s = now - slot.since
+    if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:
+        return _abort(slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
+    if slot.phase is SlotPhase.READY and policy.timeout_s and alive_at is not None:
+        if now - max(alive_at, slot.since) <= policy.timeout_s:
+            return (replace(slot, suspicion=None) if slot.suspicion is not None else slot), ()
+        if slot.suspicion is None or slot.suspicion.alive_at != alive_at:
+            return replace(slot, suspicion=Suspicion(alive_at, now)), ()
+        if now - slot.suspicion.since < RECHECK_S:
+            return slot, ()
+        return _abort(slot, f"has made no progress within timeout ({policy.timeout_s:g} s)", now)
+    if slot.phase is SlotPhase.ABORTING and age_s > ABORT_S:
+        return slot.entering(SlotPhase.KILLED, now), (SignalWorker(slot.pid, "KILL"),)
+    if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
+        sentence = f"Worker {slot.number} (pid {slot.pid}) has not retired within graceful_timeout; it is killed"
+        return slot.entering(SlotPhase.KILLED, now), (
+            Say("warning", sentence),
+            ReportRunning(slot.number, slot.pid),
+            SignalWorker(slot.pid, "KILL"),
+        )
+    return slot, ()
+
+
+def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
+    sentence = f"Worker {slot.number} (pid {slot.pid}) {why}; its tracebacks follow, then it is killed and replaced"
+    return slot.entering(SlotPhase.ABORTING, now), (
+        Say("error", sentence),
+        ReportRunning(slot.number, slot.pid),
+        SignalWorker(slot.pid, "ABRT"),
+    )

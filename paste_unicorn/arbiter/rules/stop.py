@@ -1,0 +1,114 @@
+"""Stopping for good: workers first, then templates, then the arbiter, each with a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..actions import (
+    Action, ClearSlot, EndTemplate, KillTemplate, Leave, ReportRunning, Say, SignalWorker, StopListening,
+)  # fmt: skip
+from ..events import ForkFailed, ProcessExited, Signal, SignalArrived, TimePassed, WorkerForked, WorkerReady
+from ..state import Arbiter, Phase, SlotPhase, Stop, StopStage, TemplatePhase
+from .overdue import end_overdue_workers
+
+_KILLED_S = 1.0  # what was killed should be reaped by then
+
+
+def stop_gracefully(
+    state: Arbiter, event: SignalArrived, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Stops gracefully: nothing that the kernel accepted is lost; KILL after `graceful_timeout`."""
+    reason = event.signal.name
+    stop = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s)
+    told = tuple(
+        SignalWorker(slot.pid, "TERM") for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY) if slot.pid
+    )
+    sentence = f"Got {reason}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
+    state, ended = _go_on(replace(state, phase=Phase.STOPPING, stop=stop), now)
+    return state, (Say("info", sentence), StopListening(), *told, *ended)
+
+
+def quit_at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Stops at once: requests under way are not finished."""
+    reason = "Ctrl-C" if event.signal is Signal.TYPED_INT else event.signal.name
+    since = state.stop.since if state.stop else now
+    stop = Stop(reason, since, StopStage.ASKED, now + state.policy.quick_s)
+    told = tuple(SignalWorker(slot.pid, "QUIT") for slot in state.slots if slot.pid)
+    state, ended = _go_on(replace(state, phase=Phase.QUITTING, stop=stop), now)
+    return state, (*told, *ended)
+
+
+def forked_too_late(
+    state: Arbiter, event: WorkerForked | WorkerReady, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Tells a worker that was born during the stop to go."""
+    slot = state.slot(event.slot)
+    if slot is None or slot.phase is not SlotPhase.ORDERED:
+        return state, ()
+    signal = SignalWorker(event.pid, "TERM" if state.phase is Phase.STOPPING else "QUIT")
+    return state.with_slot(slot.entering(SlotPhase.RETIRING, now, pid=event.pid)), (signal,)
+
+
+def count_the_dead(
+    state: Arbiter, event: ProcessExited | ForkFailed, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Counts who is gone; when nobody is left, leaves."""
+    actions: list[Action] = []
+    if isinstance(event, ForkFailed):
+        state = state.without_slot(event.slot)
+    elif slot := state.slot_of_pid(event.pid):
+        state = state.without_slot(slot.number)
+        expected = event.clean or slot.phase is SlotPhase.KILLED or state.phase is Phase.QUITTING
+        actions += [
+            Say("debug" if expected else "warning", f"Worker {slot.number} (pid {event.pid}) {event.how}"),
+            ClearSlot(slot.number, event.pid, slot.age),
+        ]
+    elif generation := state.template_of_pid(event.pid):
+        state = state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now))
+        for slot in state.in_phase(SlotPhase.ORDERED):
+            if slot.generation == generation.number:
+                state = state.without_slot(slot.number)
+    else:
+        return state, ()
+    state, ended = _go_on(state, now)
+    return state, (*actions, *ended)
+
+
+def end_if_overdue_while_stopping(
+    state: Arbiter, event: TimePassed, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Kills what has not gone by its deadline: workers, then templates; then leaves, whoever is left."""
+    state, actions = end_overdue_workers(state, event, now)
+    stop = state.stop
+    if stop is None or now < stop.deadline:
+        return state, actions
+    done: list[Action] = [*actions]
+    if stop.stage is StopStage.ASKED and state.slots:
+        late = [slot for slot in state.slots if slot.pid and slot.phase is not SlotPhase.KILLED]
+        for slot in late:
+            done += [
+                Say("warning", f"Worker {slot.number} (pid {slot.pid}) has not finished in time; it is killed"),
+                ReportRunning(slot.number, slot.pid),
+                SignalWorker(slot.pid, "KILL"),
+            ]
+            state = state.with_slot(slot.entering(SlotPhase.KILLED, now))
+        stop = replace(stop, stage=StopStage.WORKERS_KILLED, killed=stop.killed + len(late))
+    elif stop.stage is not StopStage.TEMPLATES_KILLED:
+        done += [KillTemplate(one.number, one.pid) for one in state.templates_alive() if one.pid]
+        stop = replace(stop, stage=StopStage.TEMPLATES_KILLED)
+    else:
+        return state, (*done, Leave(stop.reason, now - stop.since, stop.killed))
+    return replace(state, stop=replace(stop, deadline=now + _KILLED_S)), tuple(done)
+
+
+def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The next step of a stop, once the one before is complete."""
+    stop = state.stop
+    assert stop is not None
+    if state.slots:
+        return state, ()
+    templates = state.templates_alive()
+    if not templates:
+        return state, (Leave(stop.reason, now - stop.since, stop.killed),)
+    state = replace(state, stop=replace(stop, deadline=min(stop.deadline, now + _KILLED_S)))
+    return state, tuple(EndTemplate(one.number) for one in templates)

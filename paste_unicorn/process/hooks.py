@@ -1,0 +1,81 @@
+"""Server hooks: the small objects that they are given, and the call that can't hurt whoever makes it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..settings.cfg import Cfg
+from ..settings.hooks import load
+from .listener import Listener
+
+if TYPE_CHECKING:
+    from ..settings.resolve import Settings
+
+_NAMES = (
+    "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort",
+    "pre_exec", "pre_request", "post_request", "child_exit", "worker_exit", "nworkers_changed", "on_exit",
+)  # fmt: skip
+
+
+@dataclass
+class HookServer:
+    """What a hook sees of the server."""
+
+    log: logging.Logger
+    pid: int
+    cfg: Any
+    address: list[str]
+    num_workers: int
+
+
+@dataclass
+class HookWorker:
+    """What a hook sees of a worker; `pid` is 0 before the fork."""
+
+    pid: int
+    age: int
+    log: logging.Logger
+    cfg: Any
+
+
+class Hooks:
+    """The hooks of one process, imported once: they keep that code until the process ends."""
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        """Raises `settings.hooks.HookError`, which names the hook that can't be imported or called."""
+        self._log = log
+        self._workers = settings.processes.workers
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self.cfg = Cfg(settings)
+        for name in _NAMES:
+            hook = getattr(settings.processes, name)
+            if hook is not None:
+                self._functions[name] = load(hook, name)
+
+    def get(self, name: str) -> Callable[..., Any] | None:
+        """The hook itself, or None."""
+        return self._functions.get(name)
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call the hook if there is one; an exception is logged and ends that hook only."""
+        function = self._functions.get(name)
+        if function is None:
+            return
+        try:
+            function(*arguments)
+        except Exception:
+            self._log.exception("The hook %s raised an exception; the server goes on", name)
+
+    def server(self, listeners: Iterable[Listener], arbiter_pid: int = 0, workers: int = 0) -> HookServer:
+        """The first argument of most hooks; without `arbiter_pid` and `workers` that of this process."""
+        addresses = [listener.address for listener in listeners]
+        return HookServer(
+            self._log, arbiter_pid or os.getpid(), self.cfg, addresses, workers or self._workers
+        )
+
+    def worker(self, pid: int, age: int) -> HookWorker:
+        return HookWorker(pid, age, self._log, self.cfg)

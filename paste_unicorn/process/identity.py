@@ -1,0 +1,72 @@
+"""What a process is called, and whose it is: title, user, group, umask, working directory, environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import setproctitle
+
+if TYPE_CHECKING:
+    from ..settings.table.processes import ProcessSettings
+
+
+class IdentityProblem(ValueError):
+    """A setting that this process isn't allowed to honour; `str()` names the setting and what to do."""
+
+
+def set_title(role: str, name: str, generation: int | None = None) -> None:
+    """`unicorn: worker 3 [prod.ini] g1`, as `ps` and `top` show it."""
+    ending = f" g{generation}" if generation is not None else ""
+    setproctitle.setproctitle(f"unicorn: {role} [{name}]{ending}")
+
+
+def title_name(settings: ProcessSettings, ini_path: str | None) -> str:
+    """What stands in the brackets: `proc_name`, or the name of the ini."""
+    return settings.proc_name or (os.path.basename(ini_path) if ini_path else "no ini")
+
+
+def check_user(settings: ProcessSettings) -> None:
+    """Raises IdentityProblem when this process could never become the user that was asked for."""
+    if os.geteuid() == 0:
+        return
+    if settings.user is not None and settings.user != os.geteuid():
+        raise IdentityProblem(
+            f"user = {settings.user_name or settings.user}: only root may start workers as somebody else; "
+            "start the server as root, or as that user without this setting"
+        )
+    if settings.group is not None and settings.group not in {os.getegid(), *os.getgroups()}:
+        raise IdentityProblem(
+            f"group = {settings.group}: this user isn't in that group; start the server as root, or leave the setting out"
+        )
+
+
+def settle(settings: ProcessSettings) -> None:
+    """Directory, umask, environment and import path, before anything is opened. Raises IdentityProblem."""
+    if settings.chdir is not None:
+        try:
+            os.chdir(settings.chdir)
+        except OSError as error:
+            raise IdentityProblem(f"chdir = {settings.chdir}: {error.strerror}") from None
+    if settings.umask is not None:
+        os.umask(settings.umask)
+    os.environ.update(settings.raw_env)
+    for folder in reversed(settings.pythonpath):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def become_user(settings: ProcessSettings) -> None:
+    """In a worker, after the life pipe was armed: give up root for `user` and `group`. Raises OSError."""
+    uid, gid = settings.user, settings.group
+    if os.geteuid() == 0 and (uid or gid):
+        # Root's own supplementary groups must not stay with somebody who isn't root.
+        if settings.initgroups and settings.user_name is not None:
+            os.initgroups(settings.user_name, os.getegid() if gid is None else gid)
+        elif gid is not None or uid:
+            os.setgroups([os.getegid() if gid is None else gid])
+    if gid is not None and gid != os.getegid():
+        os.setgid(gid)
+    if uid is not None and uid != os.geteuid():
+        os.setuid(uid)

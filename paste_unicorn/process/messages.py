@@ -1,0 +1,153 @@
+"""The vocabulary: every message between arbiter, template and worker, a line each.
+
+Small JSON objects, each in one datagram of a `Channel`; descriptors travel beside them. Nothing acts here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The arguments with which the runner loaded the application, so that it can be loaded again just so.
+
+    `variables` are those of the command line only. The `global_conf` that a server is given also holds the
+    `[DEFAULT]` values of the last start, which would win over those of a changed ini.
+    """
+
+    uri: str
+    name: str | None
+    relative_to: str | None
+    variables: dict[str, str]
+
+
+# -- arbiter to template --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, then the listeners."""
+
+    generation: int
+    recipe: Recipe
+    ini_path: str | None
+    section: str
+    local_conf: dict[str, str]  # the server's settings as the runner gave them
+    listeners: tuple[tuple[str, str, str, bool], ...]  # address, server name, server port, whether a Unix socket
+    sys_path: tuple[str, ...]
+    python_path: str | None  # PYTHONPATH as it was; the exec needed another one
+    reloading: bool  # a reloader of the runner wants to know which files are imported
+    ini_has_loggers: bool
+    cwd: str  # when the server was started, before `chdir`
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Fork a worker into this slot; it is the `age`-th of this arbiter."""
+
+    slot: int
+    age: int
+
+
+@dataclass(frozen=True)
+class ReopenLogs:
+    """The log files were rotated."""
+
+
+@dataclass(frozen=True)
+class End:
+    """There is nothing more to fork: leave."""
+
+
+# -- template to arbiter --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The application is there; workers can be forked."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The application could not be loaded; `reason` is a traceback or a list of problems."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Forked:
+    slot: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class ForkFailed:
+    slot: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A worker is gone; `status` is that of `os.waitpid`."""
+
+    slot: int
+    pid: int
+    status: int
+
+
+# -- worker to arbiter ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ready:
+    """This worker accepts connections. Says all by itself: its template may have died before it could report it."""
+
+    slot: int
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Files of modules that only this process has imported, for the runner's reloader."""
+
+    paths: tuple[str, ...]
+
+
+Message: TypeAlias = (
+    Load | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Imported
+)
+
+_KINDS: dict[str, Callable[..., Message]] = {
+    kind.__name__: kind
+    for kind in (Load, Fork, ReopenLogs, End, Loaded, Failed, Forked, ForkFailed, Exited, Ready, Imported)
+}
+
+
+class UnknownMessage(ValueError):
+    """The other side speaks another language."""
+
+
+def encode(message: Message) -> bytes:
+    """The message as bytes."""
+    return json.dumps({"is": type(message).__name__, **asdict(message)}, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Message:
+    """The message in these bytes. Raises UnknownMessage."""
+    try:
+        fields: dict[str, Any] = json.loads(data)
+        kind = _KINDS[fields.pop("is")]
+        if kind is Load:
+            fields["recipe"] = Recipe(**fields["recipe"])
+        return kind(**{name: _frozen(value) for name, value in fields.items()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnknownMessage(f"not a message of ours: {data[:80]!r} ({error})") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

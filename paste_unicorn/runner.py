@@ -1,0 +1,175 @@
+"""`egg:gunicorn#main`: takes application and ini settings from Paste and hands them to the arbiter.
+
+The order of a start: settings, or all problems at once; then what changes this process (daemon, directory, umask,
+environment); then logs, hooks, listeners and the pid file; then the arbiter, which never returns.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import surroundings
+from .arbiter import arbiter, pidfile
+from .arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
+from .arbiter.perform import Origin, Runner
+from .arbiter.state import Policy
+from .ops.logs import Logs, LogsProblem, descriptor_of, setup
+from .process import leave
+from .process.daemon import become_daemon, fill_standard_descriptors
+from .process.hooks import Hooks
+from .process.identity import IdentityProblem, check_user, settle, title_name
+from .scoreboard import SLOTS
+from .settings.hooks import HookError
+from .settings.report import report, verdict
+from .settings.resolve import Settings, Source, resolve
+from .surroundings import Surroundings
+from .template.loading import threads_of_the_application
+
+# Under a reloader a stop must be over within a second: hupper kills after that.
+RELOADER_STOP_S = 0.5
+QUIT_S = 1.0
+PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
+
+
+def serve(application: Callable[..., Any], global_conf: dict[str, str], **local_conf: str) -> NoReturn:
+    """`paste.server_runner`: serve this application until a signal ends the process."""
+    try:
+        _serve(application, surroundings.look_around(application, global_conf), local_conf)
+    except Refusal as refusal:
+        _print(str(refusal))
+        leave.main(1)
+
+
+class Refusal(Exception):
+    """The server does not start; `str()` is what the operator reads, a line a problem."""
+
+
+def _serve(application: Callable[..., Any], around: Surroundings, local_conf: dict[str, str]) -> NoReturn:
+    fill_standard_descriptors()
+    settings, notes = _settings(around, local_conf)
+    processes = settings.processes
+    try:
+        check_user(processes)
+        if processes.daemon:
+            become_daemon(keep_output=settings.logs.enable_stdio_inheritance)
+        settle(processes)
+        logs = _logs(settings, around)
+        hooks = Hooks(settings, logs.error)
+        hooks.call("on_starting", hooks.server(()))
+        listeners = _listeners(settings, around)
+        if processes.pidfile is not None:
+            pidfile.write(processes.pidfile)
+    except (IdentityProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
+        raise Refusal(str(problem)) from None
+    for note in notes:
+        (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
+    _say_what_is_odd(processes.daemon, around, logs)
+    arbiter.run(
+        application,
+        settings,
+        logs,
+        hooks,
+        listeners,
+        _policy(settings, around),
+        Origin(
+            recipe=around.recipe,
+            ini_path=around.ini_path,
+            section=around.section,
+            local_conf=local_conf,
+            ini_has_loggers=around.ini_has_loggers,
+            cwd=around.cwd,
+        ),
+        Runner(around.watch_files, surroundings.release_descriptors),
+        title_name(processes, around.ini_path),
+    )
+
+
+def _settings(around: Surroundings, local_conf: dict[str, str]) -> tuple[Settings, tuple[Any, ...]]:
+    resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
+    settings = resolved.settings
+    if settings is None:
+        raise Refusal("\n".join(str(problem) for problem in resolved.problems))
+    if settings.processes.print_config or settings.processes.check_config:
+        sys.stdout.write(report(resolved) if settings.processes.print_config else verdict(resolved))
+        leave.main(0)
+    return settings, resolved.notes
+
+
+def _logs(settings: Settings, around: Surroundings) -> Logs:
+    logs = setup(
+        settings.logs,
+        ini_path=around.ini_path,
+        ini_has_loggers=around.ini_has_loggers,
+        stderr_fd=None,
+        variables=around.recipe.variables if around.recipe is not None else {},
+    )
+    logs.enable()
+    user, group = settings.processes.user, settings.processes.group
+    if os.geteuid() == 0 and (user is not None or group is not None):
+        try:
+            logs.chown(-1 if user is None else user, -1 if group is None else group)
+        except OSError as error:
+            raise LogsProblem(f"user: the log files can't be given to that user ({error.strerror})") from None
+    return logs
+
+
+def _listeners(settings: Settings, around: Surroundings) -> OpenListeners:
+    processes, sockets = settings.processes, settings.sockets
+    is_root = os.geteuid() == 0
+    may_have_predecessor = around.watch_files is not None or around.is_monitored
+    terms = Terms(
+        backlog=sockets.backlog,
+        reuse_port=sockets.reuse_port,
+        umask=processes.umask or 0,
+        uid=processes.user if is_root else None,
+        gid=processes.group if is_root else None,
+        wait_s=PREDECESSOR_S if may_have_predecessor else 0.0,
+    )
+    return open_listeners(sockets.bind, terms)
+
+
+def _policy(settings: Settings, around: Surroundings) -> Policy:
+    processes = settings.processes
+    graceful_s = processes.graceful_timeout_s
+    watched = around.watch_files is not None
+    return Policy(
+        timeout_s=processes.timeout_s,
+        graceful_s=graceful_s,
+        stop_s=min(graceful_s, RELOADER_STOP_S) if watched else graceful_s,
+        quick_s=RELOADER_STOP_S if watched else QUIT_S,
+        boot_timeout_s=processes.boot_timeout_s,
+        can_load_again=around.recipe is not None,
+        most_workers=SLOTS - 24,  # retiring ones need slots beside their replacements
+    )
+
+
+def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
+    if daemon:
+        logs.error.warning("daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together")
+    if around.recipe is None:
+        logs.error.warning("It is not known where the application came from: a template that dies can't be replaced")
+    elif around.recipe_is_guessed:
+        logs.error.warning(
+            "The application was not loaded by PasteDeploy: a later template will load [app:main] of %s, without "
+            "variables of the command line", around.ini_path,
+        )  # fmt: skip
+    ours = {"hupper", "reloader"}
+    threads = [name for name in threads_of_the_application() if around.watch_files is None or name not in ours]
+    if threads and around.watch_files is None:
+        logs.error.warning(
+            "The application started threads while it was loaded (%s): they stay in the arbiter and don't exist in "
+            "workers. Start them in the hook post_fork", ", ".join(threads),
+        )  # fmt: skip
+
+
+def _print(text: str) -> None:
+    """To standard error, as the runner's own messages go; where that leads nowhere, to nobody."""
+    stream = sys.stderr
+    fd = descriptor_of(stream)
+    if fd is None:
+        return
+    stream.flush()
+    os.write(fd, text.encode(errors="backslashreplace") + b"\n")

@@ -1,0 +1,91 @@
+"""`python -m paste_unicorn.template`: a fresh interpreter, told over a socket what to load."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from typing import NoReturn
+
+from ..ops.logs import setup
+from ..process import leave
+from ..process.channel import Channel
+from ..process.identity import set_title, settle, title_name
+from ..process.lifeline import Lifeline
+from ..process.listener import Listener
+from ..process.messages import Failed, Load
+from ..scoreboard import Scoreboard
+from ..settings.resolve import Source, resolve
+from .forking import Equipment, Template
+from .loading import LoadProblem, load_application, restore_interpreter, threads_of_the_application
+from .starting import CHANNEL_FD
+
+
+def main() -> NoReturn:
+    """Load what the first message names, then fork workers as told."""
+    channel = Channel.from_fd(CHANNEL_FD)
+    try:
+        received = channel.receive()
+        if received is None:
+            leave.child(0)
+        load, fds = received
+        if not isinstance(load, Load):
+            raise LoadProblem(f"the first message was {load!r}")
+        # Before the application is loaded: a factory that hangs would otherwise outlive the arbiter.
+        lifeline = Lifeline(fds[0])
+        lifeline.arm()
+        restore_interpreter(load)
+        template = Template(_equip(load, fds, lifeline), load.generation, channel)
+    except LoadProblem as problem:
+        channel.send(Failed(str(problem)))
+        leave.child(1)
+    except BaseException:
+        channel.send(Failed(traceback.format_exc()))
+        leave.child(1)
+    template.serve()
+
+
+def _equip(load: Load, fds: list[int], lifeline: Lifeline) -> Equipment:
+    os.chdir(load.cwd)  # the settings were read there the first time
+    resolved = resolve(load.local_conf, Source(load.ini_path, load.section), os.environ)
+    settings = resolved.settings
+    if settings is None:
+        raise LoadProblem("\n".join(str(problem) for problem in resolved.problems))
+    settle(settings.processes)
+    ini = title_name(settings.processes, load.ini_path)
+    set_title("template", ini, load.generation)
+    logs = setup(
+        settings.logs,
+        ini_path=load.ini_path,
+        ini_has_loggers=load.ini_has_loggers,
+        stderr_fd=None,
+        variables=load.recipe.variables,
+    )
+    application = load_application(load.recipe)
+    logs.enable()
+    if threads := threads_of_the_application():
+        logs.error.warning(
+            "The application started threads while it was loaded (%s); they don't exist in workers. Start them in the "
+            "hook post_fork",
+            ", ".join(threads),
+        )
+    return Equipment(
+        application=application,
+        settings=settings,
+        logs=logs,
+        listeners=tuple(
+            Listener(sock, address, sock.family, name, port, is_unix)
+            for sock, (address, name, port, is_unix) in zip(
+                (socket.socket(fileno=fd) for fd in fds[3:]), load.listeners, strict=True
+            )
+        ),
+        scoreboard=Scoreboard.attach(fds[1]),
+        lifeline=lifeline,
+        reports=socket.socket(fileno=fds[2]),
+        ini=ini,
+        reloading=load.reloading,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The template at work: waits for orders, forks workers into slots, reaps them, reports."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NoReturn
+
+from ..ops.logs import Logs
+from ..process import leave
+from ..process.channel import Channel
+from ..process.fork import fork, keep_private, unblock_signals
+from ..process.hooks import Hooks
+from ..process.identity import become_user, set_title
+from ..process.lifeline import Lifeline
+from ..process.listener import Listener
+from ..process.messages import End, Exited, Fork, Forked, ForkFailed, Loaded, ReopenLogs
+from ..scoreboard import Scoreboard
+from ..settings.resolve import Settings
+from ..workers import lifecycle
+
+_NOT_OURS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+    signal.SIGTTIN, signal.SIGTTOU,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a template holds, and gives to each worker at birth."""
+
+    application: Callable[..., Any]
+    settings: Settings
+    logs: Logs
+    listeners: tuple[Listener, ...]
+    scoreboard: Scoreboard
+    lifeline: Lifeline
+    reports: socket.socket
+    ini: str  # what the configuration is called in logs and titles
+    reloading: bool  # a reloader of the runner wants to know which files are imported
+
+
+class Template:
+    """Owned by the template's only thread of ours. `serve` never returns."""
+
+    def __init__(self, equipment: Equipment, generation: int, channel: Channel) -> None:
+        self._equipment = equipment
+        self._generation = generation
+        self._channel = channel  # to the arbiter; blocking, since the arbiter always reads
+        self._children: dict[int, int] = {}  # pid to slot, of workers that were not reaped yet
+        self._hooks = Hooks(equipment.settings, equipment.logs.error)
+        self._signals, self._wakeup = socket.socketpair()  # becomes readable when a child has ended
+
+    def serve(self) -> NoReturn:
+        """Wait for orders until the arbiter ends this template, or is gone."""
+        for number in _NOT_OURS:
+            # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would inherit.
+            signal.signal(number, _do_nothing)
+        signal.signal(signal.SIGCHLD, _do_nothing)
+        for end in (self._signals, self._wakeup):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        unblock_signals()
+        keep_private(
+            [
+                self._channel.fileno(),
+                self._equipment.reports.fileno(),
+                *(one.sock.fileno() for one in self._equipment.listeners),
+            ]
+        )
+        # Objects that live as long as the application go where the collector doesn't look any more: it would write
+        # into their headers, and so copy the pages that workers share.
+        gc.collect()
+        gc.freeze()
+        self._channel.send(Loaded())
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._signals, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._signals.fileno() in ready:
+                self._drain_signals()
+                self._reap()
+            if self._channel.fileno() in ready:
+                self._obey()
+
+    def _obey(self) -> None:
+        received = self._channel.receive()
+        message = received[0] if received is not None else End()
+        match message:
+            case Fork():
+                self._fork(message)
+            case ReopenLogs():
+                self._equipment.logs.reopen()
+            case End():
+                leave.child(0)
+
+    def _fork(self, order: Fork) -> None:
+        hooks, listeners = self._hooks, self._equipment.listeners
+        hooks.call("pre_fork", hooks.server(listeners), hooks.worker(0, order.age))
+        try:
+            pid = fork()
+        except OSError as error:
+            self._channel.send(ForkFailed(order.slot, error.strerror or str(error)))
+            return
+        if pid == 0:
+            self._become_worker(order)
+        self._children[pid] = order.slot
+        self._channel.send(Forked(order.slot, pid))
+
+    def _become_worker(self, order: Fork) -> NoReturn:
+        equipment = self._equipment
+        log = equipment.logs.error
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGQUIT):
+                signal.signal(number, _leave_at_once)  # until the worker's own handlers stand
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._channel.close()
+            self._signals.close()
+            self._wakeup.close()
+            equipment.lifeline.let_go()
+            equipment.lifeline.arm()
+            keep_private([equipment.reports.fileno(), *(one.sock.fileno() for one in equipment.listeners)])
+            become_user(equipment.settings.processes)
+            set_title(f"worker {order.slot}", equipment.ini, self._generation)
+            unblock_signals()
+            lifecycle.run(
+                lifecycle.WorkerOrders(
+                    slot=order.slot,
+                    generation=self._generation,
+                    age=order.age,
+                    application=equipment.application,
+                    settings=equipment.settings,
+                    listeners=equipment.listeners,
+                    scoreboard=equipment.scoreboard,
+                    reports=equipment.reports,
+                    lifeline=equipment.lifeline,
+                    logs=equipment.logs,
+                    ini=equipment.ini,
+                    reloading=equipment.reloading,
+                )
+            )
+        except BaseException:  # it must never return into the template, nor into the runner's frames below
+            log.exception("Worker %d (pid %d) could not be started", order.slot, os.getpid())
+        leave.child(lifecycle.EXIT_NOT_BOOTED)
+
+    def _reap(self) -> None:
+        # One by one: what the application's own threads started is theirs to wait for.
+        for pid, slot in list(self._children.items()):
+            try:
+                gone, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # the application waited for it; how it ended is lost
+                gone, status = pid, 0
+            if gone:
+                del self._children[pid]
+                self._channel.send(Exited(slot, pid, status))
+
+    def _drain_signals(self) -> None:
+        while True:
+            try:
+                if not self._signals.recv(4096):
+                    return
+            except BlockingIOError:
+                return
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """A signal that does not concern a template."""
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    leave.child(0)

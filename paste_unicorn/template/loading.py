@@ -1,0 +1,50 @@
+"""From a recipe to the application: what a fresh interpreter does before it can fork workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from paste.deploy import loadwsgi
+
+from ..process.messages import Load, Recipe
+
+_LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
+
+
+class LoadProblem(Exception):
+    """The application, or a setting, can't be loaded; `str()` is what the operator should read."""
+
+
+def load_application(recipe: Recipe) -> Callable[..., Any]:
+    """Load the application with exactly the runner's arguments. Raises LoadProblem with the traceback."""
+    try:
+        application: Callable[..., Any] = loadwsgi.loadapp(
+            recipe.uri,
+            name=recipe.name,
+            relative_to=recipe.relative_to,
+            # A copy: PasteDeploy writes into what it is given.
+            global_conf=dict(recipe.variables),
+        )
+    except BaseException:  # SystemExit of a factory, too: it must not end in silence
+        raise LoadProblem(traceback.format_exc()[-_LONGEST_REASON:]) from None
+    return application
+
+
+def restore_interpreter(load: Load) -> None:
+    """Give this interpreter the import path that the runner's had."""
+    sys.path[:] = load.sys_path
+    if load.python_path is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = load.python_path
+
+
+def threads_of_the_application() -> list[str]:
+    """Names of threads that were started while the application was loaded: they don't exist in workers."""
+    ours = {threading.main_thread().name, "lifeline"}
+    return sorted(thread.name for thread in threading.enumerate() if thread.name not in ours)
