@@ -10,38 +10,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from io import BytesIO
-from typing import IO, NamedTuple
 
-from ..http.body import ChunkedBody, SizedBody
-from ..http.parser import Head, HeadParser
-from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, HEAD_TIMEOUT, NO_ROOM_FOR_BODY, Refused
+from ..http.parser import HeadParser
+from ..http.refusals import HEAD_TIMEOUT, Refused
 from ..wsgi.gateway import Response
-from ..wsgi.input import BodyTooLarge, open_body
+from .bodies import DRAIN_LIMIT, Bodies, BodyRules, RunRequest
 from .connection import RECEIVE_SIZE, ClientGone, Connection, Phase
-from .deadlines import FIRST_PIECE_S, Deadlines, overdue
+from .deadlines import Deadlines, overdue
 from .exchange import Exchange
-from .incoming import CONTINUE, SMALL_BODY, Incoming
 from .listening import reset_on_close
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
 
 monotonic = time.monotonic
 
-DRAIN_LIMIT = 262144  # bytes of a body that the application left unread which are read to keep the connection
 ALWAYS_PARSE_BELOW = 16384  # a longer unfinished head is looked at again only where its end may have come
-
-RunRequest = Callable[[Connection, Head, IO[bytes], int], None]
-
-
-class BodyRules(NamedTuple):
-    """What may come in as a body, and where it is collected."""
-
-    limit: int  # bytes, 0: any number
-    spool: int | None  # collect every body before the application runs; beyond so many bytes in a file
-    directory: str | None  # of that file
-    trailer_fields: int  # how many a chunked body may have, and of which size in bytes
-    trailer_field_size: int
 
 
 class Clients:
@@ -53,7 +36,7 @@ class Clients:
         parser: HeadParser,
         exchange: Exchange,
         deadlines: Deadlines,
-        bodies: BodyRules,
+        rules: BodyRules,
         run_request: RunRequest,
     ) -> None:
         self._loop = loop
@@ -61,7 +44,7 @@ class Clients:
         self._exchange = exchange
         self._deadlines = deadlines
         self._keepalive_s = deadlines.keepalive_s
-        self._bodies = bodies
+        self._bodies = Bodies(self, exchange, rules, deadlines, run_request)
         self._run_request = run_request
         self.by_fd: dict[int, Connection] = {}
         self.pending: deque[Connection] = deque()  # have their next request in the buffer already
@@ -92,11 +75,11 @@ class Clients:
             else:
                 self.take(connection, data)
         elif phase is Phase.BODY:
-            self._more_of_body(connection, data)
+            self._bodies.more(connection, data)
         elif phase is Phase.LINGERING:
             return
         else:
-            self._discard(connection, data)
+            self._bodies.discard(connection, data)
 
     def take(self, connection: Connection, data: bytes, seen: int = 0) -> None:
         """Bytes that begin with a request, `seen` of which the parser found incomplete before."""
@@ -111,11 +94,11 @@ class Clients:
         if head.end < len(data):
             rest = data[head.end :]
             if head.body:
-                self._begin_body(connection, head, rest)
+                self._bodies.begin(connection, head, rest)
                 return
             connection.buffer += rest
         elif head.body:
-            self._begin_body(connection, head, b"")
+            self._bodies.begin(connection, head, b"")
             return
         self._run_request(connection, head, BytesIO(), -1)
 
@@ -131,86 +114,17 @@ class Clients:
         searched = max(0, len(buffer) - 3)
         buffer += data
         size = len(buffer)
-        if (
-            size > ALWAYS_PARSE_BELOW
-            and size < 2 * connection.checked
-            and buffer.find(b"\r\n\r\n", searched) < 0
-        ):
+        if size > ALWAYS_PARSE_BELOW and size < 2 * connection.checked and buffer.find(b"\r\n\r\n", searched) < 0:
             return
         data = bytes(buffer)
         buffer.clear()
         self.take(connection, data, connection.checked)
 
-    def _begin_body(self, connection: Connection, head: Head, rest: bytes) -> None:
-        """The head is complete, a body follows."""
-        rules, length = self._bodies, head.body
-        if rules.limit and length > rules.limit:
-            self.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
-            return
-        incoming = Incoming(
-            connection,
-            SizedBody(length) if length > 0 else ChunkedBody(rules.trailer_fields, rules.trailer_field_size),
-            length=length,
-            limit=rules.limit,
-            timeout_s=self._deadlines.body_s,
-            continue_expected=head.block.expect_continue,
-        )
-        connection.head, connection.incoming = head, incoming
-        if rules.spool is not None:
-            incoming.spool(rules.spool, rules.directory)
-            if incoming.continue_expected and not rest:
-                incoming.continue_expected = False
-                try:
-                    connection.send(CONTINUE)
-                except ClientGone:
-                    self.drop(connection)
-                    return
-        self._more_of_body(connection, rest)
-
-    def _more_of_body(self, connection: Connection, data: bytes) -> None:
-        """Collect, until the application can start."""
-        head, incoming = connection.head, connection.incoming
-        assert head is not None
-        assert incoming is not None
-        try:
-            connection.buffer += incoming.feed(data)
-        except Refused as refused:
-            self.refuse(connection, Refused(refused.refusal, head.line.raw))
-            return
-        except BodyTooLarge:
-            self.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
-            return
-        except OSError as error:
-            self._exchange.complain("Can't collect a request body in %s: %s", self._bodies.directory, error)
-            self.refuse(connection, Refused(NO_ROOM_FOR_BODY, head.line.raw))
-            return
-        if incoming.received:
-            incoming.continue_expected = False
-        spooled = self._bodies.spool is not None
-        if incoming.complete:
-            connection.head = None
-            self._run_request(connection, head, incoming.whole(), incoming.received if spooled else -1)
-        elif spooled or (0 < head.body <= SMALL_BODY and not incoming.continue_expected):
-            self._deadlines.start(connection, Phase.BODY, monotonic())
-        elif incoming.received or incoming.continue_expected:
-            self._stream_body(connection)
-        else:
-            self._deadlines.start(connection, Phase.BODY, monotonic())
-            connection.deadline = connection.since + FIRST_PIECE_S
-
-    def _stream_body(self, connection: Connection) -> None:
-        """Start the application now; it reads the rest by itself."""
-        head, incoming = connection.head, connection.incoming
-        assert head is not None
-        assert incoming is not None
-        connection.head = None
-        self._run_request(connection, head, open_body(incoming.next_piece), -1)
-
     def _ended(self, connection: Connection) -> None:
         """The client has closed its side. After a whole request that may be a half-close, which gets its answer."""
         if connection.phase is Phase.BODY and connection.incoming is not None:
             connection.incoming.cut()
-            self._stream_body(connection)
+            self._bodies.stream(connection)
         elif connection.phase is Phase.IDLE and connection.buffer:
             return  # pipelined requests are waiting for their turn; the end will be reported again
         elif connection.phase is Phase.WRITING:
@@ -219,21 +133,6 @@ class Clients:
             self._watch(connection, WRITABLE)
         else:
             self.drop(connection)
-
-    def _discard(self, connection: Connection, data: bytes) -> None:
-        """More of a body that nobody wants any more."""
-        incoming = connection.incoming
-        if incoming is None:
-            return
-        try:
-            connection.buffer += incoming.feed(data)
-        except (Refused, OSError):
-            connection.close_when_sent = True
-            incoming.complete = True
-        incoming.discard()
-        if incoming.complete:
-            connection.incoming = None
-            self._settle(connection)
 
     # -- what leaves -----------------------------------------------------------------------------------------------
 
@@ -261,9 +160,9 @@ class Clients:
                 connection.close_when_sent = True
             elif not connection.close_when_sent:
                 incoming.drain(DRAIN_LIMIT)
-        self._settle(connection)
+        self.settle(connection)
 
-    def _settle(self, connection: Connection) -> None:
+    def settle(self, connection: Connection) -> None:
         """Enter the phase that fits what is unsent, unread or already here."""
         if connection.fd not in self.by_fd:
             return
@@ -282,7 +181,7 @@ class Clients:
             if connection.buffer:
                 data = bytes(connection.buffer)
                 connection.buffer.clear()
-                self._discard(connection, data)
+                self._bodies.discard(connection, data)
             return
         self._deadlines.start(connection, Phase.IDLE, now)
         connection.checked = 0
@@ -293,7 +192,7 @@ class Clients:
         """The kernel takes more of what is unsent."""
         try:
             if connection.flush():
-                self._settle(connection)
+                self.settle(connection)
             else:
                 self._deadlines.start(connection, Phase.WRITING, monotonic())
         except ClientGone:
@@ -306,7 +205,7 @@ class Clients:
         if connection.incoming is not None:
             connection.incoming.discard()
             connection.incoming = None
-        self._settle(connection)
+        self.settle(connection)
 
     def _say_goodbye(self, connection: Connection, now: float) -> None:
         """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
@@ -351,17 +250,10 @@ class Clients:
             if phase is Phase.HEAD and connection.buffer:
                 self.refuse_slow_head(connection)
             elif phase is Phase.BODY and connection.head is not None:
-                self._body_overdue(connection, connection.head)
+                self._bodies.overdue(connection, connection.head)
             else:
                 self.drop(connection)
 
     def refuse_slow_head(self, connection: Connection) -> None:
         """408 for a client whose request head does not come to an end."""
         self.refuse(connection, Refused(HEAD_TIMEOUT, bytes(connection.buffer[:256]).split(b"\r\n")[0]))
-
-    def _body_overdue(self, connection: Connection, head: Head) -> None:
-        streamed = self._bodies.spool is None and not 0 < head.body <= SMALL_BODY
-        if streamed:
-            self._stream_body(connection)
-        else:
-            self.refuse(connection, Refused(BODY_TIMEOUT, head.line.raw))

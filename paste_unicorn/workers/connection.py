@@ -142,11 +142,7 @@ class Connection:
 
     def _flush_file(self, region: FileRegion) -> None:
         """One `sendfile`. A file that has shrunk meanwhile can't be sent to its end: the client must see that."""
-        sent = (
-            os.sendfile(self.fd, region.fd, region.offset, min(region.length, 1 << 30))
-            if region.length
-            else 0
-        )
+        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.length, 1 << 30)) if region.length else 0
         if sent == region.length:
             os.close(region.fd)
             self.output.popleft()

@@ -13,9 +13,7 @@ from .connection import Connection, Phase
 
 SCAN_INTERVAL_S = 0.25
 LINGER_S = 2.0  # how long we go on reading, and throwing away, after our last word
-FIRST_PIECE_S = (
-    0.5  # how long a body that will be streamed may keep the application waiting for its first bytes
-)
+FIRST_PIECE_S = 0.5  # how long a body that will be streamed may keep the application waiting for its first bytes
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,7 @@ class Exchange:
         self._round_began = self.now
         self.last_round_s = 0.0
 
-    def run(
-        self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1
-    ) -> Response:
+    def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
         """Run one request in this thread, from its parsed head to the last byte given to the connection.
 
         `length` is what a collected chunked body turned out to have; -1 leaves the environ as the client sent it.
@@ -117,11 +115,7 @@ class Exchange:
         else:
             respond(self._application, environ, response)
         how = "ok"
-        if (
-            response.failure is not None
-            or response.close_failure is not None
-            or response.complaint is not None
-        ):
+        if response.failure is not None or response.close_failure is not None or response.complaint is not None:
             how = self._judge(connection, response, line.raw)
         self.now = now = monotonic()
         slot.end(0)
@@ -182,9 +176,7 @@ class Exchange:
 
     def _run_hooked(self, environ: Environ, response: Response, head: Head) -> None:
         line = head.line
-        summary = RequestSummary(
-            line.method, line.target, line.path, line.query, line.version, head.block.fields
-        )
+        summary = RequestSummary(line.method, line.target, line.path, line.query, line.version, head.block.fields)
         if self._hooks.before is not None:
             self._hooks.before(summary)
         respond(self._application, environ, response)

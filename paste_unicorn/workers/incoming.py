@@ -51,9 +51,7 @@ class Incoming:
         self.complete = False
         self.cut_off = False  # the client ended its side before the body was complete
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
-        self.abandoned = (
-            False  # it was answered without having been told to go on: it may send its body or not
-        )
+        self.abandoned = False  # it was answered without having been told to go on: it may send its body or not
 
     @property
     def remaining(self) -> int:
@@ -62,9 +60,7 @@ class Incoming:
 
     def spool(self, in_memory: int, directory: str | None) -> None:
         """Collect the body in a seekable file, which goes to disk beyond `in_memory` bytes."""
-        self._spool = tempfile.SpooledTemporaryFile(
-            max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-"
-        )
+        self._spool = tempfile.SpooledTemporaryFile(max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-")
 
     def feed(self, data: bytes) -> bytes:
         """Decode what has arrived; gives back what follows the body. Raises Refused, BodyTooLarge, OSError (disk)."""
@@ -72,9 +68,7 @@ class Incoming:
         if decoded:
             self.received += len(decoded)
             if self._limit and self.received > self._limit:
-                raise BodyTooLarge(
-                    f"the request body is larger than limit_request_body ({self._limit} bytes)"
-                )
+                raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
             if self._spool is not None:
                 self._spool.write(decoded)
             else:
@@ -133,9 +127,7 @@ class Incoming:
             connection.send(CONTINUE)
         while True:
             if not connection.wait_readable(self._timeout_s):
-                raise BodyTimeout(
-                    f"the client sent nothing of its request body for {self._timeout_s:g} seconds"
-                )
+                raise BodyTimeout(f"the client sent nothing of its request body for {self._timeout_s:g} seconds")
             try:
                 arrived = connection.receive(RECEIVE_SIZE)
             except BlockingIOError:

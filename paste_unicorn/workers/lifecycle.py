@@ -28,12 +28,12 @@ from ..scoreboard import Scoreboard, SlotWriter, State
 from ..wsgi.environ import Environs, ErrorsStream
 from ..wsgi.file_wrapper import FileWrapper
 from ..wsgi.gateway import Answering, Application
-from .clients import BodyRules
+from .bodies import BodyRules
 from .connection import SendLimits
 from .deadlines import Deadlines
 from .exchange import Exchange, RequestHooks
 from .listening import Listening
-from .loop import EpollLoop, SelectorLoop, make_loop
+from .loop import make_loop
 from .peers import Peers
 from .sync import SyncWorker
 
@@ -114,9 +114,7 @@ class Worker:
             before and (lambda request: self._hooks.call("pre_request", worker, request)),
             after
             and (
-                lambda request, environ, response: self._hooks.call(
-                    "post_request", worker, request, environ, response
-                )
+                lambda request, environ, response: self._hooks.call("post_request", worker, request, environ, response)
             ),
         )
 
@@ -209,7 +207,7 @@ def make_worker(
     loop = make_loop()
     return SyncWorker(
         loop=loop,
-        listening=Listening(loop, orders.listeners, logs.error),
+        listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
         peers=Peers(settings.proxies.forwarded_allow_ips.trusts, _environs(orders)),
         parser=parser,
         exchange=Exchange(orders.application, answering, slot, logs, orders.generation, hooks),

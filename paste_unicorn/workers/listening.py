@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..process.listener import Listener
+from ..scoreboard import Scoreboard
 from .loop import EpollLoop, SelectorLoop
 
 FAST_ROUND_S = 0.002
@@ -35,15 +36,19 @@ class Listening:
     """The listeners of one worker. Owned by its loop's thread."""
 
     def __init__(
-        self, loop: EpollLoop | SelectorLoop, listeners: Iterable[Listener], log: logging.Logger
+        self,
+        loop: EpollLoop | SelectorLoop,
+        listeners: Iterable[Listener],
+        scoreboard: Scoreboard,
+        log: logging.Logger,
     ) -> None:
         self._loop = loop
+        self._scoreboard = scoreboard
         self._log = log
         self.by_fd = {listener.sock.fileno(): listener for listener in listeners}
         self.watching = False
         self.paused_until = 0.0  # monotonic seconds; 0: not paused
         self.last_round_s = 0.0  # how long the application was occupied since the loop woke up before
-        self.reset_min_ttl = False  # set while the server is being stopped for good
 
     def watch(self) -> None:
         """Let the loop report waiting connections."""
@@ -85,7 +90,8 @@ class Listening:
             raise
         sock = RawSocket(listener.family, socket.SOCK_STREAM, 0, fd)
         sock.setblocking(False)
-        if self.reset_min_ttl and not listener.is_unix:
+        # The arbiter says that it stops before it changes the listeners: whatever inherited the change is seen here.
+        if self._scoreboard.stopping and not listener.is_unix:
             restore_min_ttl(sock, listener.family)
         return sock, address
 

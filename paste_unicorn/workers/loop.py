@@ -70,9 +70,7 @@ class SelectorLoop:
 
     @staticmethod
     def _wanted(events: int) -> int:
-        return (selectors.EVENT_READ if events & READABLE else 0) | (
-            selectors.EVENT_WRITE if events & WRITABLE else 0
-        )
+        return (selectors.EVENT_READ if events & READABLE else 0) | (selectors.EVENT_WRITE if events & WRITABLE else 0)
 
 
 def make_loop() -> EpollLoop | SelectorLoop:

@@ -15,14 +15,10 @@ REMEMBERED = 4096
 class Peers:
     """Names peers, and picks what makes their environs. Owned by the loop's thread."""
 
-    def __init__(
-        self, trusts: Callable[[str], bool], environs: Mapping[tuple[Listener, bool], Environs]
-    ) -> None:
+    def __init__(self, trusts: Callable[[str], bool], environs: Mapping[tuple[Listener, bool], Environs]) -> None:
         self._trusts = trusts
         self._environs = environs
-        self._trusted: dict[
-            str, bool
-        ] = {}  # by host; judging a network list anew for each connection is slow
+        self._trusted: dict[str, bool] = {}  # by host; judging a network list anew for each connection is slow
 
     def name(self, listener: Listener, address: Any) -> tuple[str, str]:
         """Host and port as text, both '' for a Unix socket."""

@@ -19,7 +19,8 @@ from ..process.listener import Listener
 from ..scoreboard import CONNECTIONS, SlotWriter
 from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
-from .clients import BodyRules, Clients
+from .bodies import BodyRules
+from .clients import Clients
 from .connection import Connection, Phase, SendLimits
 from .deadlines import SCAN_INTERVAL_S, Deadlines, slowest_head
 from .exchange import Exchange

@@ -95,9 +95,7 @@ class Environs:
 
     def _forwarded_scheme(self, block: FieldBlock) -> str | None:
         says_https = [
-            block.environ[key].strip().lower() == value
-            for key, value in self._secure_schemes
-            if key in block.environ
+            block.environ[key].strip().lower() == value for key, value in self._secure_schemes if key in block.environ
         ]
         if not says_https:
             return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from ..http.request import RequestLine
 from ..http.response import (
     CHUNKED,
     LAST_CHUNK,
@@ -26,7 +27,6 @@ from ..http.response import (
     early_hints,
     frame,
 )
-from ..http.request import RequestLine
 from .environ import Environ
 from .file_wrapper import FileRegion, FileWrapper
 
