@@ -18,7 +18,7 @@ HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address to listen on. `kind` is tcp (host, port), unix (path), abstract (path, without the NUL) or fd (fd).
+    """One address to listen on: `kind` is tcp, unix, abstract (a path without its NUL) or fd.
 
     The host `*` means every address, IPv4 and IPv6, by one socket.
     """
@@ -93,7 +93,9 @@ def _unix(item: str, rest: str, around: Surroundings) -> Address:
     if not abstract:
         path = around.absolute(path)
     if len(path.encode()) > LONGEST_PATH:
-        raise ValueError(f"{quoted(item)} is {len(path.encode())} bytes long; a socket's path has at most {LONGEST_PATH}")
+        raise ValueError(
+            f"{quoted(item)} is {len(path.encode())} bytes long; a socket's path has at most {LONGEST_PATH}"
+        )
     return Address("abstract" if abstract else "unix", path=path)
 
 
@@ -110,7 +112,9 @@ def _tcp(item: str, text: str, default_port: int) -> Address:
     if not colon and host.isdecimal():
         raise ValueError(f"{quoted(item)} is only a number; give host:port, for example {DEFAULT_HOST}:{host}")
     if host and host != "*" and not HOST.fullmatch(host):
-        raise ValueError(f"{quoted(item)} is not an address; give host:port, [ipv6]:port, *:port, unix:/path, unix:@name or fd://3")
+        raise ValueError(
+            f"{quoted(item)} is not an address; give host:port, [ipv6]:port, *:port, unix:/path, unix:@name or fd://3"
+        )
     return Address("tcp", host or "0.0.0.0", port_number(item, port) if colon else default_port)
 
 

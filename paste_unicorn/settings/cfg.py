@@ -1,4 +1,4 @@
-"""What a hook sees as `cfg`: every setting under the name that it has in files, with values as hooks know them."""
+"""What a hook sees as `cfg`: every setting under the name that files have, with values as hooks know them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .table.whole import Settings
 
 
 class Cfg:
-    """Settings as attributes: `cfg.workers`, `cfg.bind` (texts), `cfg.timeout` (seconds, whole where they are)."""
+    """Settings as attributes: `cfg.workers`, `cfg.bind` (texts), `cfg.timeout` (seconds)."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

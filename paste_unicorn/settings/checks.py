@@ -32,7 +32,9 @@ class Checks:
         if self._around.environ.get("NOTIFY_SOCKET"):
             yield self._problem("daemon", "systemd watches over this process, which a daemon would leave; leave it out")
         else:
-            yield self._problem("daemon", "`paster serve --daemon` does this better, with a log and a pid file", "warning")
+            yield self._problem(
+                "daemon", "`paster serve --daemon` does this better, with a log and a pid file", "warning"
+            )
 
     def _identity(self) -> Iterator[Problem]:
         if self._values["initgroups"] and self._values["user"] is None:
@@ -51,7 +53,9 @@ class Checks:
         head, line = self._values["limit_request_head"], self._values["limit_request_line"]
         if head and line and head < line:
             yield self._problem(
-                "limit_request_head", f"{head} is less than limit_request_line, {line}, which so never counts", "warning"
+                "limit_request_head",
+                f"{head} is less than limit_request_line, {line}, which so never counts",
+                "warning",
             )
 
     def _backlog(self) -> Iterator[Problem]:
@@ -64,9 +68,10 @@ class Checks:
             return
         if self._values["backlog"] > allowed:
             yield self._problem(
-                "backlog", f"the kernel allows {allowed}; sysctl net.core.somaxconn={self._values['backlog']} allows more",
+                "backlog",
+                f"the kernel allows {allowed}; sysctl -w net.core.somaxconn={self._values['backlog']} helps",
                 "warning",
-            )  # fmt: skip
+            )
 
     def _problem(self, name: str, sentence: str, level: str = "error") -> Problem:
         return Problem(self._places.get(name, Place("default")), name, sentence, level)

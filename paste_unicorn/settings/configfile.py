@@ -1,6 +1,7 @@
 """The Python file of settings that `config` names: run, and asked for the names of our table.
 
-Names that the table doesn't have are the file's own affair, as they always were, unless one looks like a slip.
+Names that the table doesn't have are the file's own affair, as they always were, unless one looks like a
+slip.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def _module(name: str, shown: str) -> ConfigFile:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise ConfigFileError(_why(error, "")) from error
-    return ConfigFile(shown, {key: value for key, value in vars(module).items() if not isinstance(value, ModuleType)}, {})
+    return ConfigFile(
+        shown, {key: value for key, value in vars(module).items() if not isinstance(value, ModuleType)}, {}
+    )
 
 
 def _why(error: BaseException, path: str) -> str:

@@ -1,4 +1,4 @@
-"""How many processors this process may use: affinity, and the quota of each control group (version 1 and 2) above it."""
+"""How many processors this process may use, by affinity and by the quotas of control groups (1 and 2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _quotas(root: str) -> list[float]:
     """The limit, in processors, of each group from ours up to the root of the hierarchy."""
     found = []
     for line in _read(root, "proc/self/cgroup").splitlines():
-        number, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        number, controllers, group = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
             folder, quota_of = CGROUPS, _version_2
         elif "cpu" in controllers.split(","):
@@ -30,7 +30,7 @@ def _quotas(root: str) -> list[float]:
         else:
             continue
         parts = [part for part in group.split("/") if part not in ("", "..")]
-        # Inside a container the path may be the host's, which is not there: then only the root, which is our group.
+        # In a container the path may be the host's, and not be there; the root is our group then.
         for depth in range(len(parts), -1, -1):
             quota = quota_of(root, "/".join([folder.strip("/"), *parts[:depth]]))
             if quota is not None:
@@ -39,7 +39,7 @@ def _quotas(root: str) -> list[float]:
 
 
 def _mounted(root: str, controllers: str) -> str:
-    """The folder of the cpu controller of version 1: the list of those mounted with it, or a link of its own name."""
+    """The folder of version 1's cpu controller, which may be mounted together with others."""
     return controllers if os.path.isdir(os.path.join(root, CGROUPS.strip("/"), controllers)) else "cpu"
 
 

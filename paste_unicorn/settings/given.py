@@ -1,4 +1,4 @@
-"""What was said, before anything is believed: names of the ini, of the config file and of the environment, put to rows."""
+"""What was said, before anything is believed: names of ini, config file and environment, put to rows."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ class Heard:
             name = as_row_name(written)
             if written not in local_conf and (name in SPELLINGS or name in ELSEWHERE):
                 self.problems.append(Problem(
-                    place, written, "Paste doesn't pass this line on, because [DEFAULT] or the command line has the same "
+                    place, written,
+                    "Paste doesn't pass this line on, because [DEFAULT] or the command line has the same "
                     "name; rename that one", "warning",
                 ))  # fmt: skip
 

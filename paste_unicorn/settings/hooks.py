@@ -1,6 +1,7 @@
-"""The application's own functions that are called at some moments: named in the ini, imported by whoever runs them.
+"""The application's own functions that are called at some moments of the server's life.
 
-Importing happens in `load` alone, never while settings are read: a hook's module may pull in the whole application.
+Importing happens in `load` alone, never while settings are read: a hook's module may pull in the whole
+application.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class HookError(ValueError):
 
 
 def load(hook: Hook, name: str) -> Callable[..., Any]:
-    """The function to call for the hook of this name, which takes all of `ARGUMENTS[name]`. Raises HookError."""
+    """The function for the hook of this name; it takes all of `ARGUMENTS[name]`. Raises HookError."""
     function = _imported(hook, name) if isinstance(hook, str) else hook
     if not callable(function):
         raise HookError(f"{name}: {hook} is not a function")

@@ -1,7 +1,8 @@
 """At which line of an ini file a setting stands: Paste hands over values alone.
 
-The file is read as configparser would read it, without interpolation, and `use = ` is followed to the sections and
-files that it inherits from. It is only asked for lines: whatever is wrong with the file is the runner's to say.
+The file is read as configparser would read it, without interpolation, and `use = ` is followed to the
+sections and files that it inherits from. It is only asked for lines: whatever is wrong with the file is the
+runner's to say.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def read_sections(path: str) -> dict[str, dict[str, Written]]:
         if header := SECTION.match(line.strip()):
             current = sections.setdefault(normal(header["name"]), {})
         elif current is not None and (option := OPTION.match(line.strip())):
-            name = re.sub(r"^get\s+", "", option["name"])  # PasteDeploy: the value of a global one, under this name
+            # `get name = other` is PasteDeploy's: the value of a global one, under this name.
+            name = re.sub(r"^get\s+", "", option["name"])
             current.setdefault(name, Written(number, option["value"]))
     return sections
 

@@ -1,14 +1,14 @@
 """Text to value: each kind of value, with the sentence that it says when a text doesn't fit.
 
-A kind knows no setting. `parse` raises ValueError with what was wrong and what to write; the name, the file and the line
-are put before it by `resolve`.
+A kind knows no setting. `parse` raises ValueError with what was wrong and what to write; the name, the file
+and the line are put before it by `resolve`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from .surroundings import Surroundings
@@ -105,7 +105,9 @@ class Switch(Kind[bool]):
         word = text.lower()
         if word in ON or word in OFF:
             return word in ON
-        raise ValueError(f"{quoted(text)} is neither yes nor no; give true or false (yes, no, on, off, 1, 0 do as well)")
+        raise ValueError(
+            f"{quoted(text)} is neither yes nor no; give true or false (yes, no, on, off, 1, 0 do as well)"
+        )
 
     def show(self, value: bool) -> str:
         return "true" if value else "false"
@@ -176,7 +178,7 @@ class MaybeSize(Kind[int | None]):
 
 
 class Mode(Kind[int | None]):
-    """Permission bits, the one kind that is octal: with a leading 0 or 0o. Without one it is decimal, as it always was."""
+    """Permission bits, the one octal kind: with a leading 0 or 0o; without, decimal as it always was."""
 
     what = "octal mode"
 
@@ -190,7 +192,9 @@ class Mode(Kind[int | None]):
         if not 0 <= mode <= 0o7777:
             raise ValueError(f"{text} is not a mode; give octal digits from 0 to 0o7777")
         if not octal and mode > 7 and not set(text) & {"8", "9"}:
-            around.warn(f"{text} has no leading zero, so it is decimal, that is 0o{mode:03o}; write 0o{text} if that was meant")
+            around.warn(
+                f"{text} has no leading zero, so it is decimal, that is 0o{mode:03o}; write 0o{text} if that was meant"
+            )
         return mode
 
     def take(self, value: object, around: Surroundings) -> int | None:
@@ -201,7 +205,7 @@ class Mode(Kind[int | None]):
 
 
 class Choice(Kind[str]):
-    """One of a few words; `same` are other words for some of them, `refused` those that have an answer of their own."""
+    """One of a few words; `same` are other words for them, `refused` words with an answer of their own."""
 
     def __init__(
         self,
@@ -220,71 +224,3 @@ class Choice(Kind[str]):
         if word in self.refused:
             raise ValueError(f"{quoted(text)} {self.refused[word]}")
         raise ValueError(f"{quoted(text)} is not known; give {self.what}")
-
-
-class Texts(Kind[tuple[str, ...]]):
-    """Several texts, divided by commas or by lines."""
-
-    what = "list"
-
-    def __init__(self, divider: str = r"[,\n]") -> None:
-        self.divider = divider
-
-    def parse(self, text: str, around: Surroundings) -> tuple[str, ...]:
-        return tuple(item.strip() for item in re.split(self.divider, text) if item.strip())
-
-    def take(self, value: object, around: Surroundings) -> tuple[str, ...]:
-        if isinstance(value, Iterable) and not isinstance(value, str):
-            return tuple(str(item) for item in value)
-        return super().take(value, around)
-
-    def show(self, value: Iterable[object]) -> str:
-        return ", ".join(str(item) for item in value)
-
-
-class Pairs(Kind[tuple[tuple[str, str], ...]]):
-    """A map, as lines of `name = value`, or as JSON."""
-
-    what = "lines of name = value"
-
-    def __init__(self, example: str) -> None:
-        self.example = example
-
-    def parse(self, text: str, around: Surroundings) -> tuple[tuple[str, str], ...]:
-        if text.startswith("{"):
-            try:
-                return self.take(json.loads(text), around)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{quoted(text)} is not JSON ({error}); lines of name = value do as well") from None
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return tuple(self._pair(line) for line in lines)
-
-    def take(self, value: object, around: Surroundings) -> tuple[tuple[str, str], ...]:
-        if isinstance(value, Mapping):
-            return tuple((str(name), str(each)) for name, each in value.items())
-        if isinstance(value, list | tuple):
-            return tuple(self._pair(str(line)) for line in value)
-        return super().take(value, around)
-
-    def _pair(self, line: str) -> tuple[str, str]:
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            raise ValueError(f"{quoted(line)} has no = in it; give one {self.example} a line")
-        return name.strip(), value.strip()
-
-    def show(self, value: Iterable[tuple[str, str]]) -> str:
-        return ", ".join(f"{name} = {each}" for name, each in value)
-
-
-class Dictionary(Kind[dict[str, object] | None]):
-    """A dictionary, which only a Python file can give."""
-
-    what = "a dictionary in the config file"
-
-    def parse(self, text: str, around: Surroundings) -> dict[str, object] | None:
-        raise ValueError("a dictionary can't be written in an ini file; set it in the config .py, or use logconfig_json")
-
-    def take(self, value: object, around: Surroundings) -> dict[str, object] | None:
-        if not isinstance(value, dict):
-            raise ValueError(f"{quoted(value)} is not a dictionary")
-        return value or None

@@ -1,4 +1,4 @@
-"""`host` and `port`, the names that Paste's own servers have for where to listen, and what they make of `bind`."""
+"""`host` and `port`, as Paste's own servers say where to listen, and what they make of `bind`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ NAMES: Mapping[str, Row[Any]] = {row.name: row for row in (HOST, PORT)}
 class Listening:
     """What to listen on, out of `bind`, `host`, `port` and $PORT."""
 
-    def __init__(
-        self, values: Mapping[str, Any], places: Mapping[str, Place], around: Surroundings
-    ) -> None:
+    def __init__(self, values: Mapping[str, Any], places: Mapping[str, Place], around: Surroundings) -> None:
         self._values, self._places, self._around = values, places, around
         self.problems: list[Problem] = []
 
@@ -70,7 +68,10 @@ class Listening:
                 self._problem("host", str(error))
                 continue
             if port is not None and (address.kind != "tcp" or address.port != port):
-                self._problem("port", f"{quoted(host)} in host ({self._where('host', 'port')}) leaves no room for the port {port}")
+                self._problem(
+                    "port",
+                    f"{quoted(host)} in host ({self._where('host', 'port')}) leaves no room for the port {port}",
+                )
             if address in found:
                 self._problem("host", f"{quoted(host)} is there twice; give each host once")
             found.append(address)

@@ -1,4 +1,4 @@
-"""Whose forwarded fields are believed: a list of addresses and networks, and the question whether a peer is on it."""
+"""Whose forwarded fields are believed: a list of addresses and networks, and who is on it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .surroundings import Surroundings
 class TrustedPeers:
     """The peers that may speak for others.
 
-    A peer that came by a Unix socket, '', is trusted unless the list is empty: who may connect there is a matter of the
-    socket's permissions, and existing files rely on it.
+    A peer that came by a Unix socket, '', is trusted unless the list is empty: who may connect there is a
+    matter of the socket's permissions, and existing files rely on it.
     """
 
     everybody: bool = False
@@ -34,7 +34,8 @@ class TrustedPeers:
             address = ip_address(peer_host.partition("%")[0])
         except ValueError:
             return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped:  # how a dual-stack listener names IPv4 peers
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            # How a listener for both families names IPv4 peers.
             address = address.ipv4_mapped
         return str(address) in self.hosts or any(address in network for network in self.networks)
 
@@ -78,6 +79,7 @@ class Peers(Kind[TrustedPeers]):
                     hosts.add(str(ip_address(item)))
             except ValueError as error:
                 raise ValueError(
-                    f"{quoted(item)} is not an address or a network ({error}); give for example 10.0.0.7, 10.0.0.0/8, unix: or *"
+                    f"{quoted(item)} is not an address or a network ({error}); give for example 10.0.0.7, "
+                    f"10.0.0.0/8, unix: or *"
                 ) from None
         return TrustedPeers(everybody, unix, frozenset(hosts), tuple(networks))

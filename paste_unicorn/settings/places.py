@@ -12,7 +12,7 @@ from .surroundings import Surroundings
 
 
 class Path(Kind[str | None]):
-    """A file or folder; relative to the ini's folder. Words in `plain`, and what begins with `prefixes`, stay as they are.
+    """A file or folder, relative to the ini's folder; `plain` words and what has `prefixes` stay as they are.
 
     `exists` says what must be there: the "file", the "folder", or the "parent" of a file that is to be made.
     """

@@ -1,8 +1,8 @@
 """All settings, or all that is wrong with them at once.
 
-What counts is, from weak to strong: the row's default, the environment, the config file, the ini. Names are put to rows
-by `given`, texts become values by the rows' kinds; this module decides between them and asks each row how far it has
-come.
+What counts is, from weak to strong: the row's default, the environment, the config file, the ini. Names are
+put to rows by `given`, texts become values by the rows' kinds; this module decides between them and asks each
+row how far it has come.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from . import configfile
 from .checks import Checks
 from .given import Given, Heard, as_row_name
+from .hooks import ARGUMENTS, HookError, load
 from .inifile import IniLines, Source
 from .kinds import Choice, quoted
 from .listening import Listening
@@ -23,7 +24,7 @@ from .row import Row, Stage
 from .surroundings import Surroundings
 from .table.whole import ROWS, Settings, settings_of
 
-__all__ = ["Resolved", "Settings", "Source", "resolve"]
+__all__ = ["Resolved", "Settings", "Source", "hook_problems", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ class _Resolution:
         for given, value in zip(several[1:], values[1:], strict=True):
             if value != values[0]:
                 where = first.place.seen_from(given.place)
-                self._say(given, f"{quoted(given.value)}, but {where} says {first.written} = {first.value}, and both are "
-                          f'the setting "{row.name}"; keep one')  # fmt: skip
+                said = f"{where} says {first.written} = {first.value}"
+                self._say(given, f'{quoted(given.value)}, but {said}, and both are "{row.name}"; keep one')
         self._judge(several[0], values[0])
         self._values[row.name], self._places[row.name] = values[0], first.place
 
@@ -146,7 +147,7 @@ class _Resolution:
         if row.stage is Stage.LATER:
             self._say(given, f"not there yet: {row.advice}", "warning")
         elif row.stage is Stage.LATER_REFUSED:
-            self._say(given, f"{quoted(given.value)} is not there yet, and can't be passed over; {row.advice}")
+            self._say(given, f"not there yet, so {quoted(given.value)} is refused; {row.advice}")
         elif row.stage is Stage.IGNORED:
             self._say(given, f"no effect: {row.advice}", row.level)
         else:
@@ -161,6 +162,20 @@ class _Resolution:
 
     def _say(self, given: Given, sentence: str, level: str = "error") -> None:
         self._said.append(Problem(given.place, given.written, sentence, level))
+
+
+def hook_problems(resolved: Resolved) -> tuple[Problem, ...]:
+    """What is wrong with the hooks; this imports them, so it is for a process that may run the application's code."""
+    found = []
+    for name in ARGUMENTS:
+        hook = getattr(resolved.settings.processes, name) if resolved.settings else None
+        if hook is None:
+            continue
+        try:
+            load(hook, name)
+        except HookError as error:
+            found.append(Problem(resolved.origins[name], name, str(error).removeprefix(f"{name}: ")))
+    return tuple(found)
 
 
 def _knows_none(row: Row[Any]) -> bool:

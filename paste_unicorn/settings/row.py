@@ -1,7 +1,7 @@
 """What a row of the table is: everything that one setting has to say for itself.
 
-A row is metadata of a dataclass field, written in one call. What it says is used by `resolve` (names, kind, default,
-stage), by `report` and by `reference`; to add a setting is to add one row and to use it.
+A row is metadata of a dataclass field, written in one call. What it says is used by `resolve` (names, kind,
+default, stage), by `report` and by `reference`; to add a setting is to add one row and to use it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ class Stage(Enum):
 
     WORKS = "works"
     LATER = "later"  # known, not there yet; one warning line, and the start goes on
-    LATER_REFUSED = "later, refused until then"  # the same, where going on would change protocol, trust or worker
+    LATER_REFUSED = "later, refused until then"  # going on would change protocol, trust or worker
     IGNORED = "no effect"  # accepted because existing files have it; one line
     REFUSED = "refused"  # never; the line says what to use instead
 
 
 @dataclass(frozen=True)
 class Row(Generic[T]):
-    """One setting. `harmless` are the values that need no word whatever the stage; the default always is one."""
+    """One setting."""
 
     name: str
     kind: Kind[T]
     default: T
     text: str
-    also: tuple[str, ...] = ()  # other spellings, as the options of command lines had them; accepted in silence
+    also: tuple[str, ...] = ()  # other spellings, as options of command lines; accepted in silence
     stage: Stage = Stage.WORKS
     advice: str = ""  # what to do instead, or meanwhile
-    harmless: tuple[object, ...] = ()
+    harmless: tuple[object, ...] = ()  # values that need no word whatever the stage, as the default
     env: str = ""  # the environment variable that gives the default
     empty: Any = None  # what an empty value or "none" means; `unset` where that is the default
     level: str = "warning"  # of the line of an ignored setting

@@ -1,4 +1,4 @@
-"""Where a value is read: the folders that a relative path may mean, and an ear for what a kind wants to mention."""
+"""Where a value is read: which folders a relative path may mean, and an ear for remarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Surroundings:
-    """What kinds may ask about, beside the text itself. `heard` collects (level, sentence) about the value at hand."""
+    """What kinds may ask about beside the text; `heard` collects remarks on the value at hand."""
 
     folder: str  # of the ini file; the current one where there is no file
     cwd: str
@@ -25,8 +25,8 @@ class Surroundings:
     def absolute(self, path: str) -> str:
         """A path as the ini file means it: relative to the ini's folder.
 
-        Files made for other servers mean the current folder; so what exists there, and not beside the ini, is taken from
-        there. For something that is still to be made, the folder that it goes into decides.
+        Files made for other servers mean the current folder; so what exists there, and not beside the ini, is
+        taken from there. For something that is still to be made, the folder that it goes into decides.
         """
         path = os.path.expanduser(path)
         if os.path.isabs(path):

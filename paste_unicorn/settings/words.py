@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .kinds import Choice, Kind, Switch, Texts, quoted
+from .kinds import Choice, Kind, Switch, quoted
+from .lists import Texts
 from .surroundings import Surroundings
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
 FACILITIES = (
-    "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "security", "syslog", "user", "uucp",
+    "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "security", "syslog", "user",
+    "uucp",
     *(f"local{number}" for number in range(8)),
 )  # fmt: skip
 
@@ -69,7 +71,9 @@ class FieldNames(Texts):
 
 
 class Sendfile(Switch):
-    """Whether sendfile is used, in the plain sense; elsewhere any value switched it off, so `true` needs a word."""
+    """Whether sendfile is used, in the plain sense; elsewhere any value switched it off, so `true` needs a
+    word.
+    """
 
     def parse(self, text: str, around: Surroundings) -> bool:
         on = super().parse(text, around)
@@ -84,7 +88,9 @@ class Protocols(Texts):
     def parse(self, text: str, around: Surroundings) -> tuple[str, ...]:
         names = tuple(name.lower() for name in super().parse(text, around))
         if "h1" not in names:
-            raise ValueError(f"{quoted(text)} leaves out HTTP/1.1, which is all that is served here; let a proxy speak HTTP/2")
+            raise ValueError(
+                f"{quoted(text)} leaves out HTTP/1.1, which is all that is served here; let a proxy speak HTTP/2"
+            )
         return names
 
 
@@ -95,7 +101,10 @@ class LoggerClass(Kind[str]):
 
     def parse(self, text: str, around: Surroundings) -> str:
         if text not in self.usual:
-            raise ValueError(f"{quoted(text)} can't be loaded here; configure the standard logging instead, by [loggers] in the ini or logconfig")
+            raise ValueError(
+                f"{quoted(text)} can't be loaded here; configure the standard logging instead, by [loggers] "
+                f"in the ini or logconfig"
+            )
         return text
 
     def take(self, value: object, around: Surroundings) -> str:

@@ -1,6 +1,7 @@
 """Names from other servers: the row that each means here, or the advice that it gets.
 
-A name is accepted only from this table, never guessed. The other spellings of our own rows stand with the rows.
+A name is accepted only from this table, never guessed. The other spellings of our own rows stand with the
+rows.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ _NAMES = [
            "forwarded fields of peers that are not trusted change nothing"),
     *_idle("waitress", "server_name", "SERVER_NAME comes from the address that was bound"),
     *_idle("waitress", "ipv4 ipv6", "the addresses of bind decide"),
-    *_idle("waitress", "expose_tracebacks", "tracebacks go to the error log, never to clients", "warning", only_when_on=True),
+    *_idle("waitress", "expose_tracebacks", "tracebacks go to the error log, never to clients", "warning",
+    only_when_on=True),
     *_idle("waitress", "recv_bytes send_bytes cleanup_interval asyncore_use_poll asyncore_loop_timeout "
            "log_socket_errors channel_request_lookahead", "there is nothing to tune here"),
     # Paste#http

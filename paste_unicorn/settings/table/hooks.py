@@ -17,11 +17,13 @@ class HookSettings:
     """Server hooks"""
 
     on_starting: Hook | None = row(
-        "on_starting", HookKind("on_starting"), None, "Called in the arbiter, before anything else: `(server)`.",
+        "on_starting", HookKind("on_starting"), None,
+        "Called in the arbiter, before anything else: `(server)`.",
     )  # fmt: skip
     on_reload: Hook | None = row(
-        "on_reload", HookKind("on_reload"), None, "Called in the arbiter when a reload begins: `(server)`.",
-        stage=Stage.LATER, advice="reloading by HUP is not there yet, so it is never called",
+        "on_reload", HookKind("on_reload"), None,
+        "Called in the arbiter when a reload begins: `(server)`.",
+        stage=Stage.LATER, advice="it belongs to reloading by HUP, so it is never called",
     )  # fmt: skip
     when_ready: Hook | None = row(
         "when_ready", HookKind("when_ready"), None,
@@ -33,15 +35,16 @@ class HookSettings:
     )  # fmt: skip
     post_fork: Hook | None = row(
         "post_fork", HookKind("post_fork"), None,
-        "Called in the worker just after it was forked: `(server, worker)`. The place to dispose of inherited "
-        "database connections.",
+        "Called in the worker just after it was forked: `(server, worker)`. The place to dispose of "
+        "inherited database connections.",
     )  # fmt: skip
     post_worker_init: Hook | None = row(
         "post_worker_init", HookKind("post_worker_init"), None,
         "Called in the worker when it is about to serve: `(worker)`.",
     )  # fmt: skip
     worker_int: Hook | None = row(
-        "worker_int", HookKind("worker_int"), None, "Called in the worker on SIGQUIT, a quick stop: `(worker)`.",
+        "worker_int", HookKind("worker_int"), None,
+        "Called in the worker on SIGQUIT, a quick stop: `(worker)`.",
     )  # fmt: skip
     worker_abort: Hook | None = row(
         "worker_abort", HookKind("worker_abort"), None,
@@ -50,32 +53,36 @@ class HookSettings:
     pre_exec: Hook | None = row(
         "pre_exec", HookKind("pre_exec"), None,
         "Called in the arbiter before it starts its successor: `(server)`.",
-        stage=Stage.LATER, advice="a successor by USR2 is not there yet, so it is never called",
+        stage=Stage.LATER, advice="it belongs to succession by USR2, so it is never called",
     )  # fmt: skip
     pre_request: Hook | None = row(
-        "pre_request", HookKind("pre_request"), None, "Called in the worker before each request: `(worker, request)`.",
+        "pre_request", HookKind("pre_request"), None,
+        "Called in the worker before each request: `(worker, request)`.",
     )  # fmt: skip
     post_request: Hook | None = row(
         "post_request", HookKind("post_request"), None,
-        "Called in the worker after each request: `(worker, request, environ, response)`; a function of two or three "
-        "arguments gets the first ones.",
+        "Called in the worker after each request: `(worker, request, environ, response)`; a function of two "
+        "or three arguments gets the first ones.",
     )  # fmt: skip
     child_exit: Hook | None = row(
-        "child_exit", HookKind("child_exit"), None, "Called in the arbiter when a worker is gone: `(server, worker)`.",
+        "child_exit", HookKind("child_exit"), None,
+        "Called in the arbiter when a worker is gone: `(server, worker)`.",
     )  # fmt: skip
     worker_exit: Hook | None = row(
-        "worker_exit", HookKind("worker_exit"), None, "Called in the worker as it leaves: `(server, worker)`.",
+        "worker_exit", HookKind("worker_exit"), None,
+        "Called in the worker as it leaves: `(server, worker)`.",
     )  # fmt: skip
     nworkers_changed: Hook | None = row(
         "nworkers_changed", HookKind("nworkers_changed"), None,
-        "Called in the arbiter when the wanted number of workers changes: `(server, new_value, old_value)`; at start "
-        "the old value is None.",
+        "Called in the arbiter when the wanted number of workers changes: `(server, new_value, old_value)`; "
+        "at start the old value is None.",
     )  # fmt: skip
     on_exit: Hook | None = row(
-        "on_exit", HookKind("on_exit"), None, "Called in the arbiter just before it ends: `(server)`.",
+        "on_exit", HookKind("on_exit"), None,
+        "Called in the arbiter just before it ends: `(server)`.",
     )  # fmt: skip
     ssl_context: Hook | None = row(
         "ssl_context", HookKind("ssl_context"), None,
         "Called to make the TLS context: `(config, default_ssl_context_factory)`.",
-        stage=Stage.LATER_REFUSED, advice="TLS is not there yet; let a proxy in front speak it meanwhile",
+        stage=Stage.LATER_REFUSED, advice="let a proxy in front (nginx, HAProxy) speak TLS meanwhile",
     )  # fmt: skip

@@ -1,34 +1,16 @@
-"""The rows of processes: how many, of what kind, as whom, in which surroundings; with hooks and supervision."""
-# ruff: noqa: RUF009 - `row` makes a dataclass field, once for each class
+"""The rows of processes: how many, of what kind, as whom, in which surroundings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..kinds import Choice, Duration, MaybeText, Mode, Pairs, Switch, Whole
+from ..kinds import Choice, Duration, MaybeText, Mode, Switch, Whole
+from ..lists import Pairs
 from ..places import ConfigFile, Folders, Group, Path, User, Workers
 from ..row import Stage, row
+from ..worker_class import WorkerClass
 from .hooks import HookSettings
 from .supervision import SupervisionSettings
-
-_NOT_WSGI = "is for ASGI applications; Paste loads WSGI applications, for which there is sync"
-_WORKER_CLASS = Choice(
-    "sync", "threads", "gevent", "eventlet",
-    same={"gthread": "threads", "thread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi": "gevent"}
-    | {f"gunicorn.workers.{name}": word for name, word in (
-        ("sync.syncworker", "sync"), ("gthread.threadworker", "threads"), ("ggevent.geventworker", "gevent"),
-        ("ggevent.geventpywsgiworker", "gevent"), ("geventlet.eventletworker", "eventlet"),
-    )}
-    | {f"egg:gunicorn#{word}": word for word in ("sync", "gevent", "eventlet")} | {"egg:gunicorn#gthread": "threads"},
-    refused={
-        "tornado": "runs Tornado's own applications; a WSGI application runs under sync",
-        "asgi": _NOT_WSGI,
-        "uvicorn": _NOT_WSGI,
-        "uvicorn.workers.uvicornworker": _NOT_WSGI,
-        "uvicorn.workers.uvicornh11worker": _NOT_WSGI,
-        "uvicorn_worker.uvicornworker": _NOT_WSGI,
-    },
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,51 +19,61 @@ class ProcessSettings(SupervisionSettings, HookSettings):
 
     workers: int = row(
         "workers", Workers(), 1,
-        "Number of worker processes; `auto` is one for each processor that the control group and the affinity allow.",
+        "Number of worker processes; `auto` is one for each processor that the control group and the "
+        "affinity allow.",
         env="WEB_CONCURRENCY",
     )  # fmt: skip
     worker_class: str = row(
-        "worker_class", _WORKER_CLASS, "sync", "How workers move bytes.", also=("worker",),
-        stage=Stage.LATER_REFUSED, advice="sync is what works today",
+        "worker_class", WorkerClass(), "sync",
+        "How workers move bytes.",
+        also=("worker",), stage=Stage.LATER_REFUSED, advice="sync is what works today",
     )  # fmt: skip
     threads: int = row(
-        "threads", Whole(1, 10_000), 1, "Threads of each worker; more than 1 means the class `threads`.",
+        "threads", Whole(1, 10_000), 1,
+        "Threads of each worker; more than 1 means the class `threads`.",
         stage=Stage.LATER_REFUSED, advice="raise `workers` meanwhile",
     )  # fmt: skip
     worker_connections: int = row(
-        "worker_connections", Whole(1, 1_000_000), 1000, "Most connections of one worker, whatever its class.",
+        "worker_connections", Whole(1, 1_000_000), 1000,
+        "Most connections of one worker, whatever its class.",
     )  # fmt: skip
     timeout_s: float = row(
         "timeout", Duration(), 30.0,
-        "A worker that is silent for longer is killed and replaced; in the sync class, how long a request may run. "
-        "0 is never.",
+        "A worker that is silent for longer is killed and replaced; in the sync class, how long a request "
+        "may run. 0 is never.",
     )  # fmt: skip
     graceful_timeout_s: float = row(
-        "graceful_timeout", Duration(), 30.0, "How long requests may take to finish when a worker is stopped.",
+        "graceful_timeout", Duration(), 30.0,
+        "How long requests may take to finish when a worker is stopped.",
     )  # fmt: skip
     boot_timeout_s: float = row(
-        "boot_timeout", Duration(0.1), 60.0, "How long loading the application may take, until its workers are ready.",
+        "boot_timeout", Duration(0.1), 60.0,
+        "How long loading the application may take, until its workers are ready.",
     )  # fmt: skip
     drain_timeout_s: float = row(
         "drain_timeout", Duration(0.0, 60.0), 0.15,
         "At a graceful stop, how long handshakes that have begun are given to complete.",
     )  # fmt: skip
     user: int | None = row(
-        "user", User(), None, "Workers run as this user (name or number).",
+        "user", User(), None,
+        "Workers run as this user (name or number).",
     )  # fmt: skip
     group: int | None = row(
-        "group", Group(), None, "Workers run as this group (name or number).",
+        "group", Group(), None,
+        "Workers run as this group (name or number).",
     )  # fmt: skip
     initgroups: bool = row(
-        "initgroups", Switch(), False, "Give workers all groups of the user.",
+        "initgroups", Switch(), False,
+        "Give workers all groups of the user.",
     )  # fmt: skip
     umask: int | None = row(
         "umask", Mode(), None,
-        "Mask for the modes of files that server and workers make. Not set: 0 for Unix sockets (everybody may connect, "
-        "as existing files expect), and for all else what the runner has.",
+        "Mask for the modes of files that server and workers make. Not set: 0 for Unix sockets (everybody "
+        "may connect, as existing files expect), and for all else what the runner has.",
     )  # fmt: skip
     daemon: bool = row(
-        "daemon", Switch(), False, "Go to the background. `paster serve --daemon` does it better.",
+        "daemon", Switch(), False,
+        "Go to the background. `paster serve --daemon` does it better.",
         also=("daemonize",),
     )  # fmt: skip
     chdir: str | None = row(
@@ -89,29 +81,37 @@ class ProcessSettings(SupervisionSettings, HookSettings):
         "Current folder of workers, and of every template before it loads the application.",
     )  # fmt: skip
     pythonpath: tuple[str, ...] = row(
-        "pythonpath", Folders(), (), "Folders to put first on the module path, also of later templates.",
+        "pythonpath", Folders(), (),
+        "Folders to put first on the module path, also of later templates.",
     )  # fmt: skip
     raw_env: tuple[tuple[str, str], ...] = row(
-        "raw_env", Pairs("NAME=value"), (), "Environment variables to set, one `NAME=value` a line.", also=("env",),
+        "raw_env", Pairs("NAME=value"), (),
+        "Environment variables to set, one `NAME=value` a line.",
+        also=("env",),
     )  # fmt: skip
     pidfile: str | None = row(
-        "pidfile", Path(exists="parent"), None, "File into which the arbiter writes its process number.", also=("pid",),
+        "pidfile", Path(exists="parent"), None,
+        "File into which the arbiter writes its process number.",
+        also=("pid",),
     )  # fmt: skip
     proc_name: str | None = row(
-        "proc_name", MaybeText(), None, "What the process titles show in place of the ini file's name.",
+        "proc_name", MaybeText(), None,
+        "What the process titles show in place of the ini file's name.",
         also=("name",),
     )  # fmt: skip
     check_config: bool = row(
-        "check_config", Switch(), False, "Check the settings, say what was found, and exit with 0 or 1.",
+        "check_config", Switch(), False,
+        "Check the settings, say what was found, and exit with 0 or 1.",
     )  # fmt: skip
     print_config: bool = row(
-        "print_config", Switch(), False, "Print every setting and where it came from, then exit as check_config does.",
+        "print_config", Switch(), False,
+        "Print every setting and where it came from, then exit as check_config does.",
     )  # fmt: skip
 
     config: str | None = row(
         "config", ConfigFile(), None,
-        "Python file of settings, below the ini: what the ini says wins. Not set: `gunicorn.conf.py` in the current "
-        "folder, if there is one.",
+        "Python file of settings, below the ini: what the ini says wins. Not set: `gunicorn.conf.py` in the "
+        "current folder, if there is one.",
     )  # fmt: skip
     unknown_settings: str = row(
         "unknown_settings", Choice("error", "warn", same={"warning": "warn"}), "error",

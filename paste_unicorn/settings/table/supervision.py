@@ -1,4 +1,4 @@
-"""The rows of watching over workers: reload, recycling, deadlines, status. Of most, the capability is still to come."""
+"""The rows of watching over workers: reload, recycling, deadlines, status; most are still to come."""
 # ruff: noqa: RUF009 - `row` makes a dataclass field, once for each class
 
 from __future__ import annotations
@@ -6,14 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..addresses import Address, Bind
-from ..kinds import Choice, Duration, MaybeText, Mode, Pairs, Size, Switch, Text, Texts, Whole
+from ..kinds import Choice, Duration, MaybeText, Mode, Size, Switch, Text, Whole
+from ..lists import Pairs, Texts
 from ..peers import LOOPBACK, NOBODY, Peers, TrustedPeers
 from ..places import Path
 from ..row import Stage, row
 
-_RECYCLING = "recycling of workers is not there yet, so workers live until they are stopped"
-_RELOAD = "reloading by the server itself is not there yet; `paster serve --reload` is what works today"
-_STATUS = "the status page is not there yet"
+_RECYCLING = "workers live until they are stopped"
+_RELOAD = "`paster serve --reload` is what works today"
+_STATUS = "no status page is served"
 
 
 @dataclass(frozen=True)
@@ -21,106 +22,131 @@ class SupervisionSettings:
     """Watching over workers"""
 
     max_requests: int = row(
-        "max_requests", Whole(), 0, "Requests after which a worker is replaced; 0 is never.",
+        "max_requests", Whole(), 0,
+        "Requests after which a worker is replaced; 0 is never.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_requests_jitter: int = row(
-        "max_requests_jitter", Whole(), 0, "At most this many requests are added to `max_requests`, by chance.",
+        "max_requests_jitter", Whole(), 0,
+        "At most this many requests are added to `max_requests`, by chance.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_memory: int = row(
-        "max_worker_memory", Size(), 0, "Memory beyond which a worker is replaced between two requests; 0 is never.",
+        "max_worker_memory", Size(), 0,
+        "Memory beyond which a worker is replaced between two requests; 0 is never.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_memory_kind: str = row(
-        "max_worker_memory_kind", Choice("private", "rss"), "private", "Which memory is meant by `max_worker_memory`.",
+        "max_worker_memory_kind", Choice("private", "rss"), "private",
+        "Which memory is meant by `max_worker_memory`.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_lifetime_s: float = row(
-        "max_worker_lifetime", Duration(), 0.0, "Age at which a worker is replaced; 0 is never.",
+        "max_worker_lifetime", Duration(), 0.0,
+        "Age at which a worker is replaced; 0 is never.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_lifetime_jitter_s: float = row(
-        "max_worker_lifetime_jitter", Duration(), 0.0, "At most this much is added to `max_worker_lifetime`, by chance.",
+        "max_worker_lifetime_jitter", Duration(), 0.0,
+        "At most this much is added to `max_worker_lifetime`, by chance.",
         stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     workers_max: int = row(
-        "workers_max", Whole(0, 1024), 0, "Up to this many workers when requests have to wait; 0 is a fixed number.",
-        stage=Stage.LATER, advice="the number of workers is fixed until then; set `workers`",
+        "workers_max", Whole(0, 1024), 0,
+        "Up to this many workers when requests have to wait; 0 is a fixed number.",
+        stage=Stage.LATER, advice="the number of workers is fixed; set `workers`",
     )  # fmt: skip
     workers_idle_s: float = row(
-        "workers_idle", Duration(), 0.0, "Idle time after which a worker beyond `workers` is stopped.",
-        stage=Stage.LATER, advice="the number of workers is fixed until then; set `workers`",
+        "workers_idle", Duration(), 0.0,
+        "Idle time after which a worker beyond `workers` is stopped.",
+        stage=Stage.LATER, advice="the number of workers is fixed; set `workers`",
     )  # fmt: skip
     workers_memory: int = row(
-        "workers_memory", Size(), 0, "Memory that all workers may use together.",
-        stage=Stage.LATER, advice="the number of workers is fixed until then; set `workers`",
+        "workers_memory", Size(), 0,
+        "Memory that all workers may use together.",
+        stage=Stage.LATER, advice="the number of workers is fixed; set `workers`",
     )  # fmt: skip
     request_timeout_s: float = row(
-        "request_timeout", Duration(), 0.0, "Deadline of a request in every worker class; 0 is none.",
+        "request_timeout", Duration(), 0.0,
+        "Deadline of a request in every worker class; 0 is none.",
         stage=Stage.LATER, advice="with worker_class = sync, `timeout` is a deadline of each request",
     )  # fmt: skip
     request_timeout_rules: tuple[tuple[str, str], ...] = row(
-        "request_timeout_rules", Pairs("METHOD /prefix = 120"), (), "Deadlines for some paths: `METHOD /prefix = 120`.",
-        stage=Stage.LATER, advice="with worker_class = sync, `timeout` is a deadline of each request", empty=(),
+        "request_timeout_rules", Pairs("METHOD /prefix = 120"), (),
+        "Deadlines for some paths: `METHOD /prefix = 120`.",
+        stage=Stage.LATER, advice="with worker_class = sync, `timeout` is a deadline of each request",
+        empty=(),
     )  # fmt: skip
     request_timeout_grace_s: float = row(
-        "request_timeout_grace", Duration(), 5.0, "Time between interrupting a request and retiring its worker.",
+        "request_timeout_grace", Duration(), 5.0,
+        "Time between interrupting a request and retiring its worker.",
         stage=Stage.LATER, advice="it belongs to request_timeout",
     )  # fmt: skip
     queue_timeout_s: float = row(
-        "queue_timeout", Duration(), 0.0, "A request that has waited longer is answered with 503; 0 is never.",
+        "queue_timeout", Duration(), 0.0,
+        "A request that has waited longer is answered with 503; 0 is never.",
         stage=Stage.LATER, advice="requests wait until a worker is free",
     )  # fmt: skip
     slow_log_s: float = row(
-        "slow_log", Duration(), 0.0, "A request that runs longer is logged, with a traceback; 0 is never.",
+        "slow_log", Duration(), 0.0,
+        "A request that runs longer is logged, with a traceback; 0 is never.",
         stage=Stage.LATER, advice="when `timeout` has passed, the tracebacks are logged",
     )  # fmt: skip
     quarantine: str = row(
-        "quarantine", Text(), "off", "Refuse for a while a request that has killed several workers.",
+        "quarantine", Text(), "off",
+        "Refuse for a while a request that has killed several workers.",
         stage=Stage.LATER, advice="such requests are served like any other",
     )  # fmt: skip
     reload: bool = row(
-        "reload", Switch(), False, "Reload when a file of the application has changed.",
+        "reload", Switch(), False,
+        "Reload when a file of the application has changed.",
         stage=Stage.LATER, advice=_RELOAD,
     )  # fmt: skip
     reload_engine: str = row(
-        "reload_engine", Choice("auto", "inotify", "poll"), "auto", "How changed files are noticed.",
+        "reload_engine", Choice("auto", "inotify", "poll"), "auto",
+        "How changed files are noticed.",
         stage=Stage.LATER, advice=_RELOAD,
     )  # fmt: skip
     reload_extra_files: tuple[str, ...] = row(
-        "reload_extra_files", Texts(), (), "Further files whose change means a reload; patterns with `*` may be given.",
+        "reload_extra_files", Texts(), (),
+        "Further files whose change means a reload; patterns with `*` may be given.",
         also=("reload_extra_file",), stage=Stage.LATER, advice=_RELOAD,
     )  # fmt: skip
     reload_mode: str = row(
         "reload_mode", Choice("ready_first", "retire_first"), "ready_first",
-        "Whether the old generation retires when the new one is ready, or before it loads (for applications that hold "
-        "something exclusive).",
-        stage=Stage.LATER, advice="reloading by HUP is not there yet",
+        "Whether the old generation retires when the new one is ready, or before it loads (for applications "
+        "that hold something exclusive).",
+        stage=Stage.LATER, advice="it belongs to reloading by HUP",
     )  # fmt: skip
     reload_canary_s: float = row(
-        "reload_canary", Duration(), 0.0, "How long a new generation is on trial after a reload; 0 is not at all.",
-        stage=Stage.LATER, advice="reloading by HUP is not there yet",
+        "reload_canary", Duration(), 0.0,
+        "How long a new generation is on trial after a reload; 0 is not at all.",
+        stage=Stage.LATER, advice="it belongs to reloading by HUP",
     )  # fmt: skip
     reload_canary_margin: str = row(
-        "reload_canary_margin", Text(), "2%", "By how much the failures of a generation on trial may exceed the old one's.",
-        stage=Stage.LATER, advice="reloading by HUP is not there yet",
+        "reload_canary_margin", Text(), "2%",
+        "By how much the failures of a generation on trial may exceed the old one's.",
+        stage=Stage.LATER, advice="it belongs to reloading by HUP",
     )  # fmt: skip
     upgrade: str = row(
-        "upgrade", Text(), "manual", "Whether a new arbiter takes over by itself.",
-        stage=Stage.LATER, advice="a successor by USR2 is not there yet",
+        "upgrade", Text(), "manual",
+        "Whether a new arbiter takes over by itself.",
+        stage=Stage.LATER, advice="it belongs to succession by USR2",
     )  # fmt: skip
     warmup: tuple[str, ...] = row(
-        "warmup", Texts(), (), "Requests that the template runs before it forks, for example `GET /`.",
+        "warmup", Texts(), (),
+        "Requests that the template runs before it forks, for example `GET /`.",
         stage=Stage.LATER, advice="the first requests of each worker do the warming up",
     )  # fmt: skip
     warmup_required: bool = row(
-        "warmup_required", Switch(), True, "Whether a failed warm-up request is a failed start.",
+        "warmup_required", Switch(), True,
+        "Whether a failed warm-up request is a failed start.",
         stage=Stage.LATER, advice="it belongs to warmup",
     )  # fmt: skip
     handoff: bool = row(
-        "handoff", Switch(), True, "Whether connections are passed on between workers.",
-        stage=Stage.LATER, advice="connections are not passed on yet",
+        "handoff", Switch(), True,
+        "Whether connections are passed on between workers.",
+        stage=Stage.LATER, advice="connections are not passed on",
     )  # fmt: skip
     fork_audit: str = row(
         "fork_audit", Choice("off", "warn", "error"), "warn",
@@ -128,32 +154,42 @@ class SupervisionSettings:
         stage=Stage.LATER, advice="threads that exist before the fork are named at start",
     )  # fmt: skip
     shutdown_delay_s: float = row(
-        "shutdown_delay", Duration(), 0.0, "After TERM, go on accepting for so long while `health_path` says 503.",
+        "shutdown_delay", Duration(), 0.0,
+        "After TERM, go on accepting for so long while `health_path` says 503.",
         stage=Stage.LATER, advice="TERM begins the graceful stop at once",
     )  # fmt: skip
     stats: tuple[Address, ...] = row(
-        "stats", Bind(), (), "Where the status page is served.", stage=Stage.LATER, advice=_STATUS,
+        "stats", Bind(), (),
+        "Where the status page is served.",
+        stage=Stage.LATER, advice=_STATUS,
     )  # fmt: skip
     stats_path: str | None = row(
-        "stats_path", MaybeText(), None, "The status page's path on the main port.", stage=Stage.LATER, advice=_STATUS,
+        "stats_path", MaybeText(), None,
+        "The status page's path on the main port.",
+        stage=Stage.LATER, advice=_STATUS,
     )  # fmt: skip
     stats_allow_ips: TrustedPeers = row(
-        "stats_allow_ips", Peers(), LOOPBACK, "Who may see the status page.",
+        "stats_allow_ips", Peers(), LOOPBACK,
+        "Who may see the status page.",
         stage=Stage.LATER, advice=_STATUS, empty=NOBODY,
     )  # fmt: skip
     health_path: str | None = row(
-        "health_path", MaybeText(), None, "A path that is answered without the application, for load balancers.",
+        "health_path", MaybeText(), None,
+        "A path that is answered without the application, for load balancers.",
         stage=Stage.LATER, advice="the application gets these requests",
     )  # fmt: skip
     control_socket: str | None = row(
-        "control_socket", Path(), None, "Unix socket on which the running server can be asked and steered.",
+        "control_socket", Path(), None,
+        "Unix socket on which the running server can be asked and steered.",
         stage=Stage.LATER, advice="signals are what works today",
     )  # fmt: skip
     control_socket_mode: int | None = row(
-        "control_socket_mode", Mode(), 0o600, "Permissions of the control socket.",
+        "control_socket_mode", Mode(), 0o600,
+        "Permissions of the control socket.",
         stage=Stage.LATER, advice="it belongs to control_socket",
     )  # fmt: skip
     fdstore: str = row(
-        "fdstore", Choice("auto", "off", "on"), "auto", "Whether systemd keeps our sockets over a crash.",
+        "fdstore", Choice("auto", "off", "on"), "auto",
+        "Whether systemd keeps our sockets over a crash.",
         stage=Stage.LATER, advice="sockets end with the arbiter",
     )  # fmt: skip

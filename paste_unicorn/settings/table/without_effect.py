@@ -1,4 +1,5 @@
-"""The rows that existing files may carry and that mean nothing here: accepted with one line, or refused with advice.
+"""The rows that existing files may carry and that mean nothing here: accepted with one line, or refused with
+advice.
 
 They have no field, since nobody may use them; a hook that looks at `cfg` finds the value that holds here.
 """
@@ -37,12 +38,15 @@ def _refused(
 ROWS: Mapping[str, Row[Any]] = {row.name: row for row in (
     _idle("wsgi_app", MaybeText(), None, "the application comes from [app:...] in the ini"),
     _idle("paste", MaybeText(), None, "the ini is the one that the runner was given"),
-    _idle("raw_paste_global_conf", Anything(), None, "give name=value after the ini on the runner's command line",
+    _idle("raw_paste_global_conf", Anything(), None, "give name=value after the ini on the runner's command "
+    "line",
           also=("paste_global",)),
     _idle("preload_app", Switch(), True,
           "the application is always loaded before the workers fork", info=True, also=("preload",)),
-    _idle("worker_tmp_dir", MaybeText(), None, "workers beat in shared memory, without temporary files", info=True),
-    _idle("default_proc_name", Text(), "gunicorn", "the ini file's name is shown; set proc_name for another", info=True),
+    _idle("worker_tmp_dir", MaybeText(), None, "workers beat in shared memory, without temporary files",
+    info=True),
+    _idle("default_proc_name", Text(), "gunicorn", "the ini file's name is shown; set proc_name for another",
+    info=True),
     _idle("spew", Switch(), False, "tracing every line is not offered"),
     _idle("asgi_loop", Text(), "auto", _ASGI),
     _idle("asgi_lifespan", Text(), "auto", _ASGI),
@@ -77,7 +81,8 @@ ROWS: Mapping[str, Row[Any]] = {row.name: row for row in (
     _idle("dirty_worker_exit", Anything(), None, _DIRTY),
     _idle("control_socket_disable", Switch(), False, "there is no control socket", harmless=(True,)),
     _refused("protocol", Choice("http", refused={
-        "uwsgi": "is uWSGI's own protocol, which is not spoken here; in nginx write proxy_pass http://... for uwsgi_pass",
+        "uwsgi": "is uWSGI's own protocol, which is not spoken here; in nginx write proxy_pass http://... "
+        "for uwsgi_pass",
     }), "http", "The protocol of incoming connections.", "use http"),
     _refused("logger_class", LoggerClass(), LoggerClass.usual[0], "The class that logs.",
              "configure the standard logging", LoggerClass.usual),
