@@ -30,8 +30,8 @@ class Settings:
 
 
 PARTS: Mapping[str, type[Any]] = {
-    "processes": ProcessSettings,
     "sockets": SocketSettings,
+    "processes": ProcessSettings,
     "requests": RequestSettings,
     "logs": LogSettings,
     "proxies": ProxySettings,
