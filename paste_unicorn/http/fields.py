@@ -1,184 +1,256 @@
-"""Header fields: one line to what it means, the lines of one request to a `FieldBlock`.
+"""The header fields of a request, judged line by line and together, to a `FieldBlock`.
 
-Hot where a request has new lines. A line's meaning is a plain tuple (`FieldLine`), since most are made to be
-thrown away.
+Hot where a block is new. The dictionary that becomes the environ is made of all lines in one expression, and
+what the fields decide is read off its keys: names with an underscore get no key, so that no field can pass
+for another. (A memory for single lines beside that for blocks was tried: to find a line costs half of what it
+costs to cut it, and one that is not found costs thrice as much.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import repeat
+
+import httptools
 
 from . import grammar
 from .framing import body_length, is_continue_expected, is_kept
 from .refusals import (
     BAD_FIELD,
     BAD_HOST,
+    CONTROL_IN_FIELD,
+    FIELD_TOO_LARGE,
+    FOLDED_FIELD,
+    HEAD_TOO_LARGE,
     NO_HOST,
     REPEATED_CONTENT_TYPE,
     REPEATED_FORWARDER,
     REPEATED_HOST,
+    TOO_MANY_FIELDS,
     UNDERSCORE_IN_NAME,
     Refused,
 )
 from .request import FieldBlock
 
-# What a field is to the block, beside a value in the environ.
-ORDINARY = 0
-HOST = 1
-CONTENT_LENGTH = 2
-TRANSFER_ENCODING = 3
-CONNECTION = 4
-EXPECT = 5
-CONTENT_TYPE = 6
-DROPPED = 7  # a name with an underscore: in an environ it can't be told from the same with a dash
-FORWARDER = 8  # the same, but a trusted proxy may set it
+HOST = "HTTP_HOST"
+CONNECTION = "HTTP_CONNECTION"
+EXPECT = "HTTP_EXPECT"
+TRANSFER_ENCODING = "HTTP_TRANSFER_ENCODING"
+CONTENT_LENGTH = "CONTENT_LENGTH"
+CONTENT_TYPE = "CONTENT_TYPE"
+NO_KEY = ""  # of fields that are not mapped: in an environ "X_Y" could not be told from "X-Y"
 
-_KINDS = {
-    "HOST": HOST,
-    "CONTENT-LENGTH": CONTENT_LENGTH,
-    "TRANSFER-ENCODING": TRANSFER_ENCODING,
-    "CONNECTION": CONNECTION,
-    "EXPECT": EXPECT,
-    "CONTENT-TYPE": CONTENT_TYPE,
-}
-# Never mapped, whatever `header_map` says: with a dash they decide about the framing, or have no HTTP_ in an
-# environ.
-_NEVER_MAPPED = frozenset(
+# A block with none of these is that of a request without a body, which is kept as its version says, and
+# leaves llhttp ready for the next request.
+_DECIDING = frozenset(
     (
-        "HTTP_HOST",
-        "HTTP_CONTENT_LENGTH",
-        "HTTP_CONTENT_TYPE",
-        "HTTP_TRANSFER_ENCODING",
-        "HTTP_CONNECTION",
-        "HTTP_EXPECT",
+        CONNECTION,
+        EXPECT,
+        TRANSFER_ENCODING,
+        CONTENT_LENGTH,
+        NO_KEY,
+        "HTTP_UPGRADE",
+        "HTTP_PROXY_CONNECTION",
     )
 )
+# Never the key of a name with an underscore, whatever `header_map` says: these decide about the request, or
+# PEP 3333 has them without HTTP_.
+_RESERVED = _DECIDING | {HOST, "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
 
-# (name and value as received; key in the environ or ""; value; kind)
-FieldLine = tuple[tuple[str, str], str, str, int]
+_REMEMBERED = 512  # names, and hosts judged valid: beyond so many it starts anew
 
-_REMEMBERED = 512  # names, and hosts: beyond that many different ones it starts anew
+_COLONS = repeat(":")
+_partition = str.partition
 
 
 class Fields:
-    """Makes field lines and blocks by one policy for names with an underscore.
+    """Judges blocks of fields, by llhttp and our rules.
 
-    `header_map`: "drop", "refuse" or "dangerous" (mapped like the others). `forwarder_headers`: names with
-    an underscore that are kept aside in `FieldBlock.forwarder`, for trusted peers; under every policy.
+    Limits: `count` lines, `line_size` bytes in each, `head_size` bytes in a whole head. `header_map`: "drop", "refuse"
+    or "dangerous" (names with an underscore are mapped like the others). `forwarder_headers`: names with an underscore
+    that are kept aside, for trusted peers, under every policy.
     """
 
-    def __init__(self, header_map: str, forwarder_headers: Iterable[str]) -> None:
+    def __init__(
+        self, count: int, line_size: int, head_size: int, header_map: str, forwarder_headers: Iterable[str]
+    ) -> None:
+        self._count = count
+        self._line_size = line_size
+        self._head_size = head_size
         self._header_map = header_map
-        self._forwarder_headers = frozenset(name.upper() for name in forwarder_headers)
-        self._names: dict[bytes, tuple[str, str, int]] = {}
-        self._hosts: set[str] = set()  # judged valid
+        self._forwarder = frozenset(name.upper() for name in forwarder_headers)
+        self._names: dict[str, str] = {}  # a name to its key
+        self._hosts: set[str] = set()
+        # Plain HTTP/1.1 requests leave llhttp ready for the next one; a parser that can be used again costs
+        # less.
+        self._judge_plain = httptools.HttpRequestParser(None).feed_data
 
-    def line(self, raw: bytes) -> FieldLine:
-        """What a line means that llhttp has found to be in order. Raises Refused."""
-        name, _, value = raw.partition(b":")
-        known = self._names.get(name)
-        if known is None:
-            known = self._learn(name)
-        text, key, kind = known
-        value_text = value.strip(b" \t").decode("latin-1")
-        return (text, value_text), key, value_text, kind
+    def block(self, raw: bytes, head: bytes, line_size: int, http11: bool) -> FieldBlock | None:
+        """What the lines in `raw` (without the last CRLF) mean, in the `head` that they are a part of.
 
-    def _learn(self, name: bytes) -> tuple[str, str, int]:
-        text = name.decode("ascii")
-        upper = text.upper()
-        if not text:
-            raise Refused(BAD_FIELD)
-        kind = _KINDS.get(upper, ORDINARY)
+        `line_size`: bytes of the request line, which count for the whole head. None: there is an empty line among them,
+        where the head ends. Raises Refused.
+        """
+        # Each line but the last has its CR still; like other white space it is stripped.
+        lines = raw.decode("latin-1").split("\n") if raw else []
+        if raw and ("\r" in lines or not lines[-1]):
+            return None
+        if len(lines) > self._count or len(raw) > self._line_size or len(head) > self._head_size:
+            self.check_in_order(raw.split(b"\r\n"), 0, line_size)
+        names = self._names
+        try:
+            try:
+                environ = {names[n]: v.strip(" \t\r") for n, _, v in map(_partition, lines, _COLONS)}
+            except KeyError:
+                self._judge(head)
+                self._learn(lines)
+                environ = {names[n]: v.strip(" \t\r") for n, _, v in map(_partition, lines, _COLONS)}
+            if http11 and _DECIDING.isdisjoint(environ):
+                # What llhttp accepts has the names that we have found, so it keeps no state of this head.
+                self._judge_plain(head)
+                if len(environ) != len(lines):
+                    environ = self._joined(lines)
+                host = environ.get(HOST)
+                if host not in self._hosts:
+                    self._check_host(host, http11)
+                return FieldBlock(raw, environ, (), 0, False, True)
+            self._judge(head)
+            return self._compose(raw, lines, environ, http11)
+        except (Refused, httptools.HttpParserError) as error:
+            self._judge_plain = httptools.HttpRequestParser(None).feed_data
+            self.check_in_order(raw.split(b"\r\n") if raw else [], 0, line_size)
+            if isinstance(error, Refused):
+                raise
+            # Each line is in order, so it is what they say together. Our rules tell it better than llhttp does.
+            self._learn(lines)
+            self._compose(raw, lines, self._joined(lines), http11)
+            raise Refused(BAD_FIELD) from None
+
+    def _judge(self, head: bytes) -> None:
+        """What llhttp says of the head as it came. Raises HttpParserError."""
+        # RFC 9110 §7.8: a server may ignore Upgrade; to us it is a request like others.
+        with suppress(httptools.HttpParserUpgrade):
+            httptools.HttpRequestParser(None).feed_data(head)
+
+    def _learn(self, lines: list[str]) -> None:
+        """Remember the keys of names that llhttp has judged. Raises Refused."""
+        names = self._names
+        if len(names) >= _REMEMBERED:
+            names.clear()
+        for name, _, _ in map(_partition, lines, _COLONS):
+            if name not in names:
+                names[name] = self._key_of(name)
+
+    def _key_of(self, name: str) -> str:
+        """PEP 3333, "environ Variables"; RFC 3875 §4.1.18. Raises Refused."""
+        upper = name.upper()
         key = "HTTP_" + upper.replace("-", "_")
-        if "_" in text:
-            if upper in self._forwarder_headers:
-                kind, key = FORWARDER, ""
-            elif self._header_map == "refuse":
+        if "_" in name:
+            if upper in self._forwarder:
+                return NO_KEY
+            if self._header_map == "refuse":
                 raise Refused(UNDERSCORE_IN_NAME)
-            elif self._header_map == "drop" or key in _NEVER_MAPPED:
-                kind, key = DROPPED, ""
-        elif kind in (CONTENT_TYPE, CONTENT_LENGTH):
-            key = key[len("HTTP_") :]
-        if len(self._names) >= _REMEMBERED:
-            self._names.clear()
-        known = self._names[name] = (text, key, kind)
-        return known
+            return NO_KEY if self._header_map == "drop" or key in _RESERVED else key
+        return key[len("HTTP_") :] if upper in ("CONTENT-TYPE", "CONTENT-LENGTH") else key
 
-    def block(self, lines: list[FieldLine], http11: bool) -> FieldBlock:
-        """What the lines of one request mean together. Raises Refused."""
-        environ = {line[1]: line[2] for line in lines}
+    def _compose(self, raw: bytes, lines: list[str], environ: dict[str, str], http11: bool) -> FieldBlock:
+        """The block of a request that may have a body, or not be kept, or is HTTP/1.0."""
         if len(environ) != len(lines):
-            environ = _joined(lines)
-        host = None
-        keep = http11
-        lengths = codings = connections = expectations = None
-        body = 0
-        expect_continue = False
+            environ = self._joined(lines)
+        self._check_host(environ.get(HOST), http11)
+        length = environ.get(CONTENT_LENGTH)
+        body = body_length(length, environ.get(TRANSFER_ENCODING), http11)
+        if length is not None:
+            environ[CONTENT_LENGTH] = str(body)
+        connection = environ.get(CONNECTION)
+        keep = http11 if connection is None else is_kept(connection, http11)
+        expect = environ.get(EXPECT)
+        # RFC 9110 §10.1.1: without content there is nothing to wait with.
+        expect_continue = expect is not None and is_continue_expected(expect, http11) and body != 0
         forwarder: tuple[tuple[str, str], ...] = ()
-        for pair, _, value, kind in [line for line in lines if line[3]]:
-            if kind == HOST:
+        if environ.pop(NO_KEY, None) is not None and self._forwarder:
+            forwarder = self._forwarded(lines)
+        return FieldBlock(raw, environ, forwarder, body, expect_continue, keep)
+
+    def _joined(self, lines: list[str]) -> dict[str, str]:
+        """RFC 9110 §5.3: fields of one name are one list. RFC 6265 §5.4: of cookies the separator is a
+        semicolon."""
+        environ: dict[str, str] = {}
+        for name, _, text in map(_partition, lines, _COLONS):
+            key, value = self._names[name], text.strip(" \t\r")
+            if key not in environ:
+                environ[key] = value
+            elif key == HOST:
                 # RFC 9112 §3.2: a second line is refused whatever it says, in HTTP/1.0 too.
-                if host is not None:
-                    raise Refused(REPEATED_HOST)
-                host = value
-            elif kind == CONNECTION:
-                connections = [*(connections or ()), value]
-            elif kind == CONTENT_LENGTH:
-                lengths = [*(lengths or ()), value]
-            elif kind == TRANSFER_ENCODING:
-                codings = [*(codings or ()), value]
-            elif kind == EXPECT:
-                expectations = [*(expectations or ()), value]
-            elif kind == FORWARDER:
-                forwarder += (pair,)
+                raise Refused(REPEATED_HOST)
+            elif key == CONTENT_TYPE:
+                # RFC 9110 §5.3: not a list. Two types would be two readings of one body.
+                raise Refused(REPEATED_CONTENT_TYPE)
+            else:
+                environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
+        return environ
+
+    def _check_host(self, host: str | None, http11: bool) -> None:
+        """RFC 9112 §3.2: exactly one that is valid; HTTP/1.0 had no Host, but sends it mostly."""
         if host is None:
             if http11:
                 raise Refused(NO_HOST)
         elif host not in self._hosts:
-            self._check_host(host)
-        if lengths is not None or codings is not None:
-            body = body_length(lengths or [], codings or [], http11)
-            if lengths is not None:
-                environ["CONTENT_LENGTH"] = str(body)
-        if connections is not None:
-            keep = is_kept(connections, http11)
-        if expectations is not None:
-            # RFC 9110 §10.1.1: without content there is nothing to wait with.
-            expect_continue = is_continue_expected(expectations, http11) and body != 0
-        if "" in environ:
-            del environ[""]
-        if "CONTENT_TYPE" in environ:
-            _check_single_content_type(lines)
-        if forwarder:
-            _check_forwarder(forwarder)
-        fields = tuple([line[0] for line in lines])
-        return FieldBlock(fields, environ, forwarder, host, body, expect_continue, keep)
+            if not grammar.is_host(host):
+                raise Refused(BAD_HOST)
+            if len(self._hosts) >= _REMEMBERED:
+                self._hosts.clear()
+            self._hosts.add(host)
 
-    def _check_host(self, host: str) -> None:
-        if not grammar.is_host(host):
-            raise Refused(BAD_HOST)
-        if len(self._hosts) >= _REMEMBERED:
-            self._hosts.clear()
-        self._hosts.add(host)
+    def _forwarded(self, lines: list[str]) -> tuple[tuple[str, str], ...]:
+        """Fields that a trusted proxy may set. Of one from the client and one from the proxy nobody knows
+        which is which."""
+        pairs = [pair for pair in FieldBlock.pairs(lines) if pair[0].upper() in self._forwarder]
+        if len({name.upper() for name, _ in pairs}) != len(pairs):
+            raise Refused(REPEATED_FORWARDER)
+        return tuple(pairs)
 
+    def check_unfinished(self, raw: bytes, count: int, size: int) -> None:
+        """Judge as far as can be known: `raw` is whole lines and the beginning of one. See
+        `check_in_order`."""
+        lines = raw.split(b"\r\n")
+        last = lines.pop()
+        size = self.check_in_order(lines, count, size)
+        if last.endswith(b"\r"):
+            last = last[:-1]
+        if last:
+            self._check_size(last, count + len(lines), size)
 
-def _joined(lines: list[FieldLine]) -> dict[str, str]:
-    """RFC 9110 §5.3: several fields of a name are one list; RFC 6265 §5.4: cookies are parted by
-    semicolons."""
-    values: dict[str, list[str]] = {}
-    for _, key, value, _ in lines:
-        values.setdefault(key, []).append(value)
-    return {key: ("; " if key == "HTTP_COOKIE" else ",").join(each) for key, each in values.items()}
+    def check_in_order(self, lines: list[bytes], count: int, size: int) -> int:
+        """Refuse the first line that must be refused by itself; `count` lines and `size` bytes came
+        before."""
+        for line in lines:
+            self._check_size(line, count, size)
+            self._judge_alone(line)
+            count += 1
+            size += len(line)
+        return size
 
+    def _check_size(self, line: bytes, count: int, size: int) -> None:
+        if count >= self._count:
+            raise Refused(TOO_MANY_FIELDS)
+        room = self._head_size - size
+        allowed = min(self._line_size, room)
+        if grammar.CONTROL.search(line, 0, allowed + 1):
+            raise Refused(CONTROL_IN_FIELD)
+        if len(line) > allowed:
+            raise Refused(FIELD_TOO_LARGE if allowed < room else HEAD_TOO_LARGE)
 
-def _check_single_content_type(lines: list[FieldLine]) -> None:
-    """RFC 9110 §5.3: only list fields may come twice. Two types would be two readings of one body."""
-    if sum(line[3] == CONTENT_TYPE for line in lines) > 1:
-        raise Refused(REPEATED_CONTENT_TYPE)
-
-
-def _check_forwarder(forwarder: tuple[tuple[str, str], ...]) -> None:
-    """One from the client and one from the proxy: nobody could tell them apart."""
-    names = {name.upper() for name, _ in forwarder}
-    if len(names) != len(forwarder):
-        raise Refused(REPEATED_FORWARDER)
+    def _judge_alone(self, line: bytes) -> None:
+        """With an "x" before it no field decides anything: the line is judged as one of any name."""
+        if line[0] in b" \t":
+            raise Refused(FOLDED_FIELD)
+        try:
+            httptools.HttpRequestParser(None).feed_data(b"GET / HTTP/1.1\r\nx%b\r\n\r\n" % line)
+        except httptools.HttpParserError:
+            raise Refused(BAD_FIELD) from None
+        name = line.partition(b":")[0]
+        if not name:
+            raise Refused(BAD_FIELD)
+        self._key_of(name.decode("ascii"))

@@ -23,33 +23,32 @@ from .refusals import (
 CHUNKED = -1
 
 
-def body_length(lengths: list[str], codings: list[str], http11: bool) -> int:
-    """0: no body; n: so many bytes; CHUNKED. Given the values of all Content-Length and Transfer-Encoding
-    fields."""
-    if codings:
+def body_length(length: str | None, coding: str | None, http11: bool) -> int:
+    """0: no body; n: so many bytes; CHUNKED. Given Content-Length and Transfer-Encoding. Raises Refused."""
+    if coding is not None:
         if not http11:
             raise Refused(CODING_IN_HTTP10)
-        if lengths:
+        if length is not None:
             raise Refused(LENGTH_AND_CODING)
-        _check_codings(codings)
+        _check_coding(coding)
         return CHUNKED
-    if not lengths:
+    if length is None:
         return 0
     # RFC 9112 §6.3 (5) would allow a list of equal values; who sends one has been tampered with.
-    if len(lengths) > 1 or grammar.CONTENT_LENGTH.fullmatch(lengths[0]) is None:
+    if grammar.CONTENT_LENGTH.fullmatch(length) is None:
         raise Refused(BAD_CONTENT_LENGTH)
-    digits = lengths[0].lstrip("0")
+    digits = length.lstrip("0")
     if len(digits) > grammar.LARGEST_LENGTH_DIGITS:
         raise Refused(LENGTH_TOO_LARGE)
     return int(digits or "0")
 
 
-def _check_codings(values: list[str]) -> None:
+def _check_coding(value: str) -> None:
     """Only "chunked", once, is served. An unknown coding is 501 (RFC 9112 §6.1).
 
     A parameter of chunked is an error (§7.1).
     """
-    codings = [part.strip(" \t").lower() for value in values for part in value.split(",")]
+    codings = [part.strip(" \t").lower() for part in value.split(",")]
     if codings == ["chunked"]:
         return
     # Empty elements are refused too: "chunked," has been read as chunked by some and as nothing by others.
@@ -58,9 +57,11 @@ def _check_codings(values: list[str]) -> None:
     raise Refused(UNKNOWN_CODING)
 
 
-def is_kept(values: list[str], http11: bool) -> bool:
-    """Whether a next request may follow (RFC 9112 §9.3), given the values of all Connection fields."""
-    options = grammar.list_elements(",".join(values))
+def is_kept(connection: str, http11: bool) -> bool:
+    """Whether a next request may follow (RFC 9112 §9.3), given the Connection field. Raises Refused."""
+    if connection.lower() == "keep-alive":
+        return True
+    options = grammar.list_elements(connection)
     if not all(map(grammar.TOKEN.fullmatch, options)):
         raise Refused(BAD_CONNECTION)
     if "close" in options:
@@ -68,11 +69,12 @@ def is_kept(values: list[str], http11: bool) -> bool:
     return http11 or "keep-alive" in options
 
 
-def is_continue_expected(values: list[str], http11: bool) -> bool:
-    """Whether 100 is expected (RFC 9110 §10.1.1): anything else is refused; HTTP/1.0 has no expectations."""
+def is_continue_expected(expect: str, http11: bool) -> bool:
+    """Whether 100 is expected (RFC 9110 §10.1.1). Raises Refused for anything else; HTTP/1.0 has no
+    expectations."""
     if not http11:
         return False
-    expectations = set(grammar.list_elements(",".join(values)))
+    expectations = set(grammar.list_elements(expect))
     if expectations - {"100-continue"}:
         raise Refused(UNKNOWN_EXPECTATION)
     return bool(expectations)

@@ -16,7 +16,7 @@ TOKEN = re.compile(rf"[{TOKEN_CHARS}]+")
 # RFC 9112 §3: request-line = method SP request-target SP HTTP-version, each SP exactly one. The target is
 # taken as any visible ASCII but "#": what RFC 3986 does not allow unescaped ("|", "[", "{", ...) browsers do
 # send in queries, but a fragment never belongs to a request target.
-REQUEST_LINE = re.compile(rf"([{TOKEN_CHARS}]+) ([!-\"$-~]+) HTTP/([0-9])\.([0-9])".encode())
+REQUEST_LINE = re.compile(rf"([{TOKEN_CHARS}]+) ([!-\"$-~]+) HTTP/([0-9]\.[0-9])".encode())
 
 # RFC 9112 §2.3: HTTP-version = HTTP-name "/" DIGIT "." DIGIT; the name is case-sensitive.
 HTTP_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
@@ -24,6 +24,7 @@ HTTP_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # RFC 9110 §5.5: CR, LF and NUL are dangerous anywhere; the other controls (but HTAB) are invalid. RFC 9112
 # §2.2: a bare CR is invalid; a line may end in a single LF for a lenient recipient, which we are not.
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL_OR_TAB = re.compile(rb"[\x00-\x1f\x7f]")
 
 # RFC 3986 §2.1: pct-encoded = "%" HEXDIG HEXDIG.
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -47,12 +47,8 @@ BAD_VERSION = _bad("The protocol version is malformed.", "RFC 9112 §2.3", "vers
 BAD_TARGET = _bad("The request target is malformed.", "RFC 9112 §3.2", "target")
 FRAGMENT_IN_TARGET = _bad("The request target has a fragment.", "RFC 9112 §3.2", "fragment")
 BAD_AUTHORITY = _bad("The host of the request target is not valid.", "RFC 9110 §4.2.1", "target host")
-BAD_ESCAPE = _bad(
-    "The path has a percent sign without two hexadecimal digits.", "RFC 3986 §2.1", "percent escape"
-)
-LINE_TOO_LONG = Refusal(
-    414, "URI Too Long", "The request line is too long.", "RFC 9110 §15.5.15", "line too long"
-)
+BAD_ESCAPE = _bad("The path has a percent sign without two hexadecimal digits.", "RFC 3986 §2.1", "percent escape")
+LINE_TOO_LONG = Refusal(414, "URI Too Long", "The request line is too long.", "RFC 9110 §15.5.15", "line too long")
 UNKNOWN_METHOD = Refusal(
     501, "Not Implemented", "The request method is not known here.", "RFC 9110 §9.1", "unknown method"
 )
@@ -71,18 +67,12 @@ UNKNOWN_VERSION = Refusal(
 BAD_FIELD = _bad("A header field is malformed.", "RFC 9112 §5", "field")
 FOLDED_FIELD = _bad("A header field is folded over several lines.", "RFC 9112 §5.2", "folded field")
 CONTROL_IN_FIELD = _bad("A header field holds a control character.", "RFC 9110 §5.5", "control in field")
-UNDERSCORE_IN_NAME = _bad(
-    "A header field has an underscore in its name.", "header_map = refuse", "underscore"
-)
-REPEATED_FORWARDER = _bad(
-    "A field that the proxy sets is there twice.", "RFC 9110 §5.3", "repeated forwarder field"
-)
+UNDERSCORE_IN_NAME = _bad("A header field has an underscore in its name.", "header_map = refuse", "underscore")
+REPEATED_FORWARDER = _bad("A field that the proxy sets is there twice.", "RFC 9110 §5.3", "repeated forwarder field")
 CONTRADICTING_SCHEMES = _bad(
     "The fields that tell the scheme contradict each other.", "secure_scheme_headers", "contradicting schemes"
 )
-REPEATED_CONTENT_TYPE = _bad(
-    "There are several Content-Type fields.", "RFC 9110 §8.3", "repeated Content-Type"
-)
+REPEATED_CONTENT_TYPE = _bad("There are several Content-Type fields.", "RFC 9110 §8.3", "repeated Content-Type")
 BAD_CONNECTION = _bad("The Connection field is not a list of tokens.", "RFC 9110 §7.6.1", "Connection")
 TOO_MANY_FIELDS = Refusal(
     431,
@@ -117,9 +107,7 @@ LENGTH_AND_CODING = _bad(
     "RFC 9112 §6.1",
     "Content-Length and Transfer-Encoding",
 )
-CODING_IN_HTTP10 = _bad(
-    "HTTP/1.0 has no Transfer-Encoding.", "RFC 9112 §6.1", "Transfer-Encoding in HTTP/1.0"
-)
+CODING_IN_HTTP10 = _bad("HTTP/1.0 has no Transfer-Encoding.", "RFC 9112 §6.1", "Transfer-Encoding in HTTP/1.0")
 BAD_CODING = _bad("The Transfer-Encoding is malformed.", "RFC 9112 §6.1", "bad Transfer-Encoding")
 UNKNOWN_CODING = Refusal(
     501,
@@ -131,9 +119,7 @@ UNKNOWN_CODING = Refusal(
 LENGTH_TOO_LARGE = Refusal(
     413, "Content Too Large", "The Content-Length is beyond all bounds.", "RFC 9110 §8.6", "length too large"
 )
-BODY_TOO_LARGE = Refusal(
-    413, "Content Too Large", "The body is too large.", "RFC 9110 §15.5.14", "body too large"
-)
+BODY_TOO_LARGE = Refusal(413, "Content Too Large", "The body is too large.", "RFC 9110 §15.5.14", "body too large")
 
 # Chunks.
 BAD_CHUNK = _bad("A chunk of the body is malformed.", "RFC 9112 §7.1", "bad chunk")

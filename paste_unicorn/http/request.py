@@ -61,46 +61,43 @@ class RequestLine:
 class FieldBlock:
     """One valid block of header fields, as it is judged for HTTP/1.1 or for HTTP/1.0."""
 
-    __slots__ = (
-        "body",
-        "environ",
-        "expect_continue",
-        "fields",
-        "forwarder",
-        "host",
-        "keep",
-        "prepared",
-    )
+    __slots__ = ("_fields", "body", "environ", "expect_continue", "forwarder", "keep", "prepared", "raw")
 
     def __init__(
         self,
-        fields: tuple[tuple[str, str], ...],
+        raw: bytes,
         environ: dict[str, str],
         forwarder: tuple[tuple[str, str], ...],
-        host: str | None,
         body: int,
         expect_continue: bool,
         keep: bool,
     ) -> None:
-        self.fields = fields  # all of them: names as received, values latin-1 without white space around
+        self.raw = raw  # the lines, without the last CRLF
         self.environ = environ  # HTTP_*, CONTENT_TYPE, CONTENT_LENGTH (PEP 3333); no name with an underscore
-        self.forwarder = (
-            forwarder  # fields with an underscore that only a trusted proxy may set (forwarder_headers)
-        )
-        self.host = host
+        self.forwarder = forwarder  # those with an underscore that a trusted proxy may set (forwarder_headers)
         self.body = body  # 0: none; n: so many bytes; -1: chunked
         self.expect_continue = expect_continue  # an HTTP/1.1 client with a body may be waiting for 100
         self.keep = keep  # version and Connection allow a next request (RFC 9112 §9.3)
         self.prepared: dict[Any, dict[str, Any]] = {}  # for the next floor: the base of an environ
+        self._fields: tuple[tuple[str, str], ...] | None = None
 
     @property
-    def content_length(self) -> int:
-        """The length given by Content-Length, or -1."""
-        return int(self.environ.get("CONTENT_LENGTH", -1))
+    def host(self) -> str | None:
+        return self.environ.get("HTTP_HOST")
 
     @property
-    def chunked(self) -> bool:
-        return self.body < 0
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """All of them: names as received, values latin-1. Made when first asked for: only some logs and hooks
+        do."""
+        if self._fields is None:
+            self._fields = tuple(self.pairs(self.raw.decode("latin-1").split("\r\n"))) if self.raw else ()
+        return self._fields
+
+    @staticmethod
+    def pairs(lines: list[str]) -> list[tuple[str, str]]:
+        """Name and value of each line, without white space around the value (RFC 9112 §5.1)."""
+        parts = [line.partition(":") for line in lines]
+        return [(name, value.strip(" \t")) for name, _, value in parts]
 
 
 class Head(NamedTuple):

@@ -26,9 +26,11 @@ UNTIL_CLOSE = 3
 
 # PEP 3333, "Other HTTP Features": never the application's. RFC 9110 §7.6.1 and RFC 2616 §13.5.1 list them.
 HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers"
-    " transfer-encoding upgrade".split()
-)
+    (
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "trailers", "transfer-encoding", "upgrade",
+    )
+)  # fmt: skip
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -149,9 +151,7 @@ class ResponseHeads:
         prefix = "".join((head, "" if has_server else self._server_line, *lines)).encode("latin-1")
         if status_code in (204, 205):
             content_length = None
-        return Prepared(
-            status, fields, prefix, status_code, content_length, bodiless, "date" in names, has_server
-        )
+        return Prepared(status, fields, prefix, status_code, content_length, bodiless, "date" in names, has_server)
 
     def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False) -> bytes:
         """A whole answer that closes the connection. `date` is from `http_date`."""
@@ -175,9 +175,7 @@ def _render(field: tuple[str, str]) -> tuple[str, str]:
         raise BadResponse(f"{name!r} can't be the name of a response field")
     # RFC 9110 §5.5: a CR or LF here would be the application's user writing our head.
     if grammar.FIELD_VALUE.fullmatch(value) is None:
-        raise BadResponse(
-            f"the value {value!r} of the response field {name} has a character that can't be sent"
-        )
+        raise BadResponse(f"the value {value!r} of the response field {name} has a character that can't be sent")
     lower = name.lower()
     if lower in HOP_BY_HOP:
         raise BadResponse(f"the response field {name} is the server's to decide (PEP 3333: hop-by-hop)")
@@ -188,9 +186,7 @@ def _render(field: tuple[str, str]) -> tuple[str, str]:
     return lower, f"{name}: {value}\r\n"
 
 
-def frame(
-    prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None
-) -> Framing:
+def frame(prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None) -> Framing:
     """How to delimit the body (RFC 9112 §6.3), and what the head still needs.
 
     `keep`: the request and the worker allow another one. `body_length`: what the whole body will be, where
@@ -207,9 +203,7 @@ def frame(
     return framing
 
 
-def _frame(
-    prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None
-) -> Framing:
+def _frame(prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None) -> Framing:
     length = prepared.content_length
     line = b""
     if prepared.bodiless:
