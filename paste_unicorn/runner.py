@@ -1,7 +1,7 @@
 """`egg:gunicorn#main`: takes application and ini settings from Paste and hands them to the arbiter.
 
-The order of a start: settings, or all problems at once; then what changes this process (daemon, directory, umask,
-environment); then logs, hooks, listeners and the pid file; then the arbiter, which never returns.
+The order of a start: settings, or all problems at once; then what changes this process (daemon, directory,
+umask, environment); then logs, hooks, listeners and the pid file; then the arbiter, which never returns.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ def _policy(settings: Settings, around: Surroundings) -> Policy:
 
 def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
     if daemon:
-        logs.error.warning("daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together")
+        logs.error.warning(
+            "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
+        )
     if around.recipe is None:
         logs.error.warning("It is not known where the application came from: a template that dies can't be replaced")
     elif around.recipe_is_guessed:

@@ -1,8 +1,8 @@
 """What can be known of the runner that started us: what it loaded, from where, and whether it watches us.
 
-`serve` is told neither the section of the application nor the variables of the command line. But all runners import our
-module before they load the application, and every load goes through `paste.deploy.loadwsgi.loadobj`; so that is wrapped
-when this module is imported.
+`serve` is told neither the section of the application nor the variables of the command line. But all runners
+import our module before they load the application, and every load goes through
+`paste.deploy.loadwsgi.loadobj`; so that is wrapped when this module is imported.
 """
 
 from __future__ import annotations

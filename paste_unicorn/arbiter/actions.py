@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True)
 class StartTemplate:
-    """Generation 1 is forked from the arbiter, in which the runner loaded the application; later ones are exec'ed."""
+    """Generation 1 is forked from the arbiter, in which the runner loaded the application; later ones are
+    exec'ed.
+    """
 
     generation: int
 

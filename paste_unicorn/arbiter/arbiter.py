@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 # Signals that a process brings upon itself, by a fault or by `abort`.
-_OWN_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGTRAP}
+_OWN_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+    signal.SIGSYS,
+    signal.SIGTRAP,
+}
 
 
 def run(
@@ -150,7 +158,7 @@ class Shell:
             except Exception:
                 self._log.exception("Could not do %r", action)
 
-    # -- what arrives ------------------------------------------------------------------------------------------------
+    # -- what arrives ----------------------------------------------------------------------------------------
 
     def _read_reports(self) -> None:
         while True:
@@ -196,7 +204,9 @@ class Shell:
                 self._exited(pid, status)
 
     def _reap(self) -> None:
-        """Our own children, and the orphans of templates that are gone; also what the application left behind."""
+        """Our own children, and the orphans of templates that are gone; also what the application left
+        behind.
+        """
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

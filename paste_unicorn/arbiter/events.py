@@ -69,7 +69,9 @@ class WorkerReady:
 
 @dataclass(frozen=True)
 class ProcessExited:
-    """A child of ours or of a template was reaped; `how` in words, `by_itself` if no signal from outside did it."""
+    """A child of ours or of a template was reaped; `how` in words, `by_itself` if no signal from outside did
+    it.
+    """
 
     pid: int
     how: str

@@ -31,8 +31,9 @@ class BindProblem(Exception):
 
 @dataclass(frozen=True)
 class Terms:
-    """How sockets are opened: `umask`, `uid` and `gid` concern Unix sockets; `wait_s` is for a predecessor that is
-    just letting go of the port, under a reloader."""
+    """How sockets are opened: `umask`, `uid` and `gid` concern Unix sockets; `wait_s` is for a predecessor
+    that is just letting go of the port, under a reloader.
+    """
 
     backlog: int
     reuse_port: bool
@@ -63,10 +64,11 @@ class OpenListeners:
     def stop_handshakes(self) -> None:
         """Let no new connection begin; those that the kernel has accepted stay in the queue.
 
-        Closing a listener, or `shutdown` on it, resets what is in its queue, and accept-until-empty-then-close loses
-        what arrives in between. With a minimal TTL that no peer reaches, new SYNs are dropped silently, handshakes
-        already begun complete, and the queue runs dry. A Unix listener that is shut down for reading refuses new
-        connects and keeps its queue. Never on sockets that somebody else holds: the holder keeps the queue.
+        Closing a listener, or `shutdown` on it, resets what is in its queue, and
+        accept-until-empty-then-close loses what arrives in between. With a minimal TTL that no peer reaches,
+        new SYNs are dropped silently, handshakes already begun complete, and the queue runs dry. A Unix
+        listener that is shut down for reading refuses new connects and keeps its queue. Never on sockets that
+        somebody else holds: the holder keeps the queue.
         """
         for one in self._opened:
             if not one.is_ours:
@@ -188,7 +190,9 @@ def _take_over(address: Address) -> _Opened:
 
 
 def _bind_path(sock: socket.socket, path: str, terms: Terms) -> tuple[int, int]:
-    """Bind and listen under another name, then rename: whoever connects finds the old one or the finished new one."""
+    """Bind and listen under another name, then rename: whoever connects finds the old one or the finished new
+    one.
+    """
     if _is_live(path):
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     fresh = os.path.join(os.path.dirname(path), f".{os.getpid()}.s")

@@ -20,8 +20,21 @@ from ..scoreboard import CellReading, Scoreboard
 from ..template.starting import exec_template, fork_template
 from . import pidfile
 from .actions import (
-    Action, AnnounceServing, AnnounceWorkers, ClearSlot, EndTemplate, ForkWorker, KillTemplate, Leave, ReopenLogs,
-    ReportRunning, Say, SignalWorker, StartTemplate, StopListening, WatchFiles,
+    Action,
+    AnnounceServing,
+    AnnounceWorkers,
+    ClearSlot,
+    EndTemplate,
+    ForkWorker,
+    KillTemplate,
+    Leave,
+    ReopenLogs,
+    ReportRunning,
+    Say,
+    SignalWorker,
+    StartTemplate,
+    StopListening,
+    WatchFiles,
 )  # fmt: skip
 from .events import Event, ForkFailed, TemplateFailed, TemplateStarted
 from .listeners import OpenListeners
@@ -73,17 +86,15 @@ class Performer:
         self.scoreboard: Scoreboard = equipment.scoreboard
         self._workers = equipment.settings.processes.workers  # wanted now, for hooks
         self._watched: set[str] = set()
-        self._answered_by_the_dead = 0  # requests of workers whose slots were cleared
-        self._answered_at_stop: int | None = None
+        self._answered = 0  # requests of workers that are gone
         self._lost = 0  # requests that were under way in workers that were killed
         self.channels: dict[int, Channel] = {}  # of templates that live, by generation; the loop reads them
-        self.slots_in_use: set[int] = set()
 
     def perform(self, action: Action) -> list[Event]:
         """Do it; what is known at once comes back as events. Raises whatever the system says."""
         return _PERFORMERS[type(action)](self, action) or []
 
-    # -- templates ---------------------------------------------------------------------------------------------------
+    # -- templates -------------------------------------------------------------------------------------------
 
     def start_template(self, action: StartTemplate) -> list[Event]:
         generation = action.generation
@@ -145,10 +156,9 @@ class Performer:
             return False
         return True
 
-    # -- workers -----------------------------------------------------------------------------------------------------
+    # -- workers ---------------------------------------------------------------------------------------------
 
     def fork_worker(self, action: ForkWorker) -> list[Event]:
-        self.slots_in_use.add(action.slot)
         if self._tell(action.generation, Fork(action.slot, action.age)):
             return []
         return [ForkFailed(action.slot, "its template does not answer")]
@@ -167,9 +177,8 @@ class Performer:
     def clear_slot(self, action: ClearSlot) -> None:
         reading = self.scoreboard.read(action.slot)
         if reading.pid == action.pid:
-            self._answered_by_the_dead += reading.requests
+            self._answered += reading.requests
             self.scoreboard.clear(action.slot)
-        self.slots_in_use.discard(action.slot)
         self._hooks.call("child_exit", self._server(), self._hooks.worker(action.pid, action.age))
 
     def announce_workers(self, action: AnnounceWorkers) -> None:
@@ -187,7 +196,7 @@ class Performer:
     def _server(self) -> Any:
         return self._hooks.server(self._listeners.all, workers=self._workers)
 
-    # -- the rest ----------------------------------------------------------------------------------------------------
+    # -- the rest --------------------------------------------------------------------------------------------
 
     def say(self, action: Say) -> None:
         getattr(self._log, action.level)("%s", action.sentence)
@@ -207,11 +216,6 @@ class Performer:
         # The flag first: a worker that is told to go must know whether it drains or retires.
         self.scoreboard.stopping = True
         self._listeners.stop_handshakes()
-        self._answered_at_stop = self._answered()
-
-    def _answered(self) -> int:
-        living = (self.scoreboard.read(slot).requests for slot in self.slots_in_use)
-        return self._answered_by_the_dead + sum(living)
 
     def leave(self, action: Leave) -> None:
         self._listeners.close()
@@ -219,15 +223,18 @@ class Performer:
         if path is not None:
             pidfile.remove(path)
         self._hooks.call("on_exit", self._server())
-        finished = ""
-        if self._answered_at_stop is not None:
-            finished = f": {self._answered() - self._answered_at_stop} requests finished, {self._lost} lost"
-        self._log.info("Stopped (%s) after %.2f s%s", action.reason, action.took_s, finished)
+        # Workers publish their counts a few times a second and when they end: what was finished during the stop can't
+        # be told from what was finished just before.
+        self._log.info(
+            "Stopped (%s) after %.2f s: %d requests answered since the start, %d lost", action.reason, action.took_s,
+            self._answered, self._lost,
+        )  # fmt: skip
         leave.main(0)
 
 
 def _kill(pid: int, number: int) -> None:
-    # A worker's pid is reaped by its template a moment before we hear of it; the number will not be used again so soon.
+    # A worker's pid is reaped by its template a moment before we hear of it; the number will not be used
+    # again so soon.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -28,7 +28,9 @@ def write(path: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(fresh)
-        raise PidFileProblem(f"pidfile = {path} can't be written: {error.strerror}; name a folder that exists") from None
+        raise PidFileProblem(
+            f"pidfile = {path} can't be written: {error.strerror}; name a folder that exists"
+        ) from None
 
 
 def remove(path: str) -> None:

@@ -1,7 +1,7 @@
 """A signal to an event; whether an INT was typed at our terminal.
 
-Handlers do nothing: the interpreter writes each signal's number into a socket that the arbiter's loop reads, whichever
-thread the kernel chose (`signal.set_wakeup_fd`; a reloader has threads in this process).
+Handlers do nothing: the interpreter writes each signal's number into a socket that the arbiter's loop reads,
+whichever thread the kernel chose (`signal.set_wakeup_fd`; a reloader has threads in this process).
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Signals:
 def was_typed() -> bool:
     """Whether we have a terminal and are in its foreground, so that a SIGINT comes from its keyboard.
 
-    A Python handler is not told who sent a signal, and `sigtimedwait` would lose signals to the reloaders' threads.
+    A Python handler is not told who sent a signal, and `sigtimedwait` would lose signals to the reloaders'
+    threads.
     """
     try:
         fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
 """What the arbiter knows: frozen values, changed only by making new ones.
 
-A generation has two independent states. Its template's is stored; its workers' is read off the slots. A slot that
-isn't listed is empty. All times are monotonic seconds.
+A generation has two independent states. Its template's is stored; its workers' is read off the slots. A slot
+that isn't listed is empty. All times are monotonic seconds.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ def fill_standard_descriptors() -> None:
 def become_daemon(keep_output: bool) -> None:
     """Go on in a child of a child, without terminal; whoever started us sees exit code 0 (`man 7 daemon`).
 
-    To be called before anything is opened and before there are threads of ours. Standard input is /dev/null then;
-    standard output and error too, unless `keep_output`.
+    To be called before anything is opened and before there are threads of ours. Standard input is /dev/null
+    then; standard output and error too, unless `keep_output`.
     """
     flush()
     if os.fork():

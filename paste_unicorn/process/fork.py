@@ -1,8 +1,8 @@
 """Our own forks, and what a process that anybody else forks must not keep.
 
-The application may fork (multiprocessing, a daemon of its own). Such a child is its own affair, but a listener in its
-hands would keep the port after us, and the write end of the life pipe would keep our processes alive. So these
-descriptors are replaced in every child that isn't ours.
+The application may fork (multiprocessing, a daemon of its own). Such a child is its own affair, but a
+listener in its hands would keep the port after us, and the write end of the life pipe would keep our
+processes alive. So these descriptors are replaced in every child that isn't ours.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def keep_private(fds: Iterable[int]) -> None:
 def fork() -> int:
     """`os.fork` for a child of ours, which keeps everything. Raises OSError (EAGAIN: too many processes).
 
-    In the child all signals are blocked, so that none is taken for its parent's; it calls `unblock_signals` once its
-    handlers stand.
+    In the child all signals are blocked, so that none is taken for its parent's; it calls `unblock_signals`
+    once its handlers stand.
     """
     global _our_thread
     flush()
@@ -38,8 +38,8 @@ def fork() -> int:
     mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     try:
         with warnings.catch_warnings():
-            # Python 3.12 on: "multi-threaded, use of fork() may lead to deadlocks". A reloader's thread is always
-            # there; threads of the application are named in a warning of ours.
+            # Python 3.12 on: "multi-threaded, use of fork() may lead to deadlocks". A reloader's thread is
+            # always there; threads of the application are named in a warning of ours.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
             return pid
@@ -59,7 +59,8 @@ def _in_child() -> None:
         return
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in _private:
-        # Replaced, not closed: an object that still believes in its number must not close somebody else's file.
+        # Replaced, not closed: an object that still believes in its number must not close somebody else's
+        # file.
         os.dup2(null, fd, inheritable=False)
     os.close(null)
     _private.clear()

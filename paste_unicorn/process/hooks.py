@@ -73,9 +73,7 @@ class Hooks:
     def server(self, listeners: Iterable[Listener], arbiter_pid: int = 0, workers: int = 0) -> HookServer:
         """The first argument of most hooks; without `arbiter_pid` and `workers` that of this process."""
         addresses = [listener.address for listener in listeners]
-        return HookServer(
-            self._log, arbiter_pid or os.getpid(), self.cfg, addresses, workers or self._workers
-        )
+        return HookServer(self._log, arbiter_pid or os.getpid(), self.cfg, addresses, workers or self._workers)
 
     def worker(self, pid: int, age: int) -> HookWorker:
         return HookWorker(pid, age, self._log, self.cfg)

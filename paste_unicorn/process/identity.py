@@ -38,7 +38,7 @@ def check_user(settings: ProcessSettings) -> None:
         )
     if settings.group is not None and settings.group not in {os.getegid(), *os.getgroups()}:
         raise IdentityProblem(
-            f"group = {settings.group}: this user isn't in that group; start the server as root, or leave the setting out"
+            f"group = {settings.group}: this user isn't in that group; start the server as root, or leave it out"
         )
 
 

@@ -1,7 +1,8 @@
 """The one way out of a process: flush, `atexit` where it is ours, `os._exit` with the true code.
 
-Nobody leaves by SystemExit. The runners print "Exiting" for each process in which it reaches them and exit with
-code 0 after a failure; under hupper a forked child would write into the pipe that it shares with its parent.
+Nobody leaves by SystemExit. The runners print "Exiting" for each process in which it reaches them and exit
+with code 0 after a failure; under hupper a forked child would write into the pipe that it shares with its
+parent.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def main(code: int) -> NoReturn:
 
 
 def flush() -> None:
-    """Write out what streams and log handlers still hold; before a fork too, or the child writes it a second time."""
+    """Write out what streams and log handlers still hold; before a fork too, or the child writes it a second
+    time.
+    """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed, a full disk, an object of the application
             stream.flush()

@@ -1,9 +1,9 @@
 """The pipe whose last writer is the arbiter, and the kernel's SIGKILL when it is gone.
 
-End-of-file seen by an event loop would not do: a worker inside a long request held the port for as long as that took.
-So each process opens its *own* description of the pipe (owner and O_ASYNC belong to the open file description, which
-forks share) and asks the kernel for the signal (`man 2 fcntl`, F_SETOWN, F_SETSIG). Losing the arbiter ends a process
-at once, whatever it is doing; losing the template ends nothing.
+End-of-file seen by an event loop would not do: a worker inside a long request held the port for as long as
+that took. So each process opens its *own* description of the pipe (owner and O_ASYNC belong to the open file
+description, which forks share) and asks the kernel for the signal (`man 2 fcntl`, F_SETOWN, F_SETSIG). Losing
+the arbiter ends a process at once, whatever it is doing; losing the template ends nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Lifeline:
         return cls(*os.pipe())
 
     def let_go(self) -> None:
-        """In a forked child, first thing: the write end is the arbiter's alone, the armed end belongs to our parent."""
+        """In a forked child, first thing: the write end is the arbiter's alone, the armed end belongs to our
+        parent.
+        """
         for fd in (self.write_fd, self._armed_fd):
             if fd != -1:
                 os.close(fd)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Listener:
-    """`address` is for people ("127.0.0.1:8080", "unix:/run/site.sock"); the names are SERVER_NAME and SERVER_PORT."""
+    """`address` is for people ("127.0.0.1:8080", "unix:/run/site.sock"); the names are SERVER_NAME and
+    SERVER_PORT.
+    """
 
     sock: socket.socket
     address: str

@@ -25,12 +25,14 @@ class Recipe:
     variables: dict[str, str]
 
 
-# -- arbiter to template --------------------------------------------------------------------------------------------
+# -- arbiter to template -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Load:
-    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, then the listeners."""
+    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, then the
+    listeners.
+    """
 
     generation: int
     recipe: Recipe
@@ -63,7 +65,7 @@ class End:
     """There is nothing more to fork: leave."""
 
 
-# -- template to arbiter --------------------------------------------------------------------------------------------
+# -- template to arbiter -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,14 @@ class Exited:
     status: int
 
 
-# -- worker to arbiter ----------------------------------------------------------------------------------------------
+# -- worker to arbiter ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Ready:
-    """This worker accepts connections. Says all by itself: its template may have died before it could report it."""
+    """This worker accepts connections. Says all by itself: its template may have died before it could report
+    it.
+    """
 
     slot: int
     generation: int
@@ -118,9 +122,7 @@ class Imported:
     paths: tuple[str, ...]
 
 
-Message: TypeAlias = (
-    Load | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Imported
-)
+Message: TypeAlias = Load | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Imported
 
 _KINDS: dict[str, Callable[..., Message]] = {
     kind.__name__: kind

@@ -60,7 +60,8 @@ class Template:
     def serve(self) -> NoReturn:
         """Wait for orders until the arbiter ends this template, or is gone."""
         for number in _NOT_OURS:
-            # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would inherit.
+            # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
+            # inherit.
             signal.signal(number, _do_nothing)
         signal.signal(signal.SIGCHLD, _do_nothing)
         for end in (self._signals, self._wakeup):
@@ -74,8 +75,8 @@ class Template:
                 *(one.sock.fileno() for one in self._equipment.listeners),
             ]
         )
-        # Objects that live as long as the application go where the collector doesn't look any more: it would write
-        # into their headers, and so copy the pages that workers share.
+        # Objects that live as long as the application go where the collector doesn't look any more: it would
+        # write into their headers, and so copy the pages that workers share.
         gc.collect()
         gc.freeze()
         self._channel.send(Loaded())

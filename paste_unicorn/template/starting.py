@@ -1,8 +1,8 @@
 """How the arbiter gets a template: the first by a plain fork, later ones in a fresh interpreter.
 
-The runner has already loaded the application when it calls us, so the first is ready within milliseconds. Later ones are
-`python -m paste_unicorn.template`, because only a fresh interpreter sees new code; never the runner's own command line,
-which would daemonize again, rewrite the pid file and close our descriptors.
+The runner has already loaded the application when it calls us, so the first is ready within milliseconds.
+Later ones are `python -m paste_unicorn.template`, because only a fresh interpreter sees new code; never the
+runner's own command line, which would daemonize again, rewrite the pid file and close our descriptors.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ CHANNEL_FD = 3
 _MARKERS = ("PYTHON_RELOADER_SHOULD_RUN", "PASTE_MONITOR_SHOULD_RUN")
 
 
-def fork_template(
-    equipment: Equipment, generation: int, close_parents: Callable[[], None]
-) -> tuple[int, Channel]:
+def fork_template(equipment: Equipment, generation: int, close_parents: Callable[[], None]) -> tuple[int, Channel]:
     """Fork one from this process, which has the application; its pid and the channel to it. Raises OSError.
 
     `close_parents` closes, in the child, the descriptors that are the arbiter's alone.
@@ -53,7 +51,9 @@ def fork_template(
 
 
 def exec_template(load: Load, fds: Sequence[int]) -> tuple[int, Channel]:
-    """Start one in a fresh interpreter, and tell it what to load; its pid and the channel to it. Raises OSError."""
+    """Start one in a fresh interpreter, and tell it what to load; its pid and the channel to it. Raises
+    OSError.
+    """
     ours, theirs = Channel.pair()
     environ = {name: value for name, value in os.environ.items() if name not in _MARKERS}
     # So that it finds this package wherever the runner found it; it puts its import path right by itself.

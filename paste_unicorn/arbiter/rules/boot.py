@@ -76,7 +76,9 @@ def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter,
     said: tuple[Action, ...] = ()
     if births is not state.births:
         said = (
-            Say("error", f"Could not fork a worker ({event.reason}); the next try is in {births.not_before - now:.1f} s"),
+            Say(
+                "error", f"Could not fork a worker ({event.reason}); the next try is in {births.not_before - now:.1f} s"
+            ),
         )
     return replace(state.without_slot(event.slot), births=births), said
 
@@ -96,9 +98,7 @@ def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbite
     return state, (SignalWorker(event.pid, "TERM"),)
 
 
-def announce_when_complete(
-    state: Arbiter, event: WorkerReady, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def worker_ready_at_start(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Counts on this worker; says that we serve, once all are ready."""
     state, actions = worker_ready(state, event, now)
     state, announced = announce(state)

@@ -1,4 +1,6 @@
-"""What should have happened by now: a stuck worker, a template that does not load, a retirement that takes too long."""
+"""What should have happened by now: a stuck worker, a template that does not load, a retirement that takes
+too long.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RECHECK_S = 0.25  # a worker that seems overdue gets another look: its heartbeat
 
 
 def next_look(state: Arbiter, last: float) -> float:
-    """When to look again at what may be overdue, in monotonic seconds: at the next deadline, and once a second."""
+    """When to look again at what may be overdue, in monotonic seconds: at the next deadline, and once a
+    second.
+    """
     deadlines = [last + _LOOK_S]
     deadlines += [backoff.not_before for backoff in (state.births, state.loads) if backoff.not_before > last]
     for slot in state.slots:
@@ -28,9 +32,7 @@ def next_look(state: Arbiter, last: float) -> float:
     return min(deadlines) + 0.001  # behind it, not on it
 
 
-def end_what_is_overdue(
-    state: Arbiter, event: TimePassed, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Ends what is overdue, its tracebacks first; orders again what was waiting for its time."""
     state, ended = end_overdue_workers(state, event, now)
     actions = list(ended)
@@ -54,9 +56,7 @@ def end_what_is_overdue(
     return state, (*actions, *filled)
 
 
-def end_overdue_workers(
-    state: Arbiter, event: TimePassed, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def end_overdue_workers(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     actions: list[Action] = []
     for slot in state.slots:
         changed, done = _look_at(state, slot, event.alive_at.get(slot.number), now)
@@ -65,9 +65,7 @@ def end_overdue_workers(
     return state, tuple(actions)
 
 
-def _look_at(
-    state: Arbiter, slot: Slot, alive_at: float | None, now: float
-) -> tuple[Slot, tuple[Action, ...]]:
+def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> tuple[Slot, tuple[Action, ...]]:
     policy = state.policy
     age_s = now - slot.since
     if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:

@@ -12,7 +12,7 @@ _ORDERS_AT_ONCE = 32  # more would fill the queue of the template's socket
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
 
 
-def replace_the_dead(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+def replace_dead(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Replaces the worker, or the template, at once; if it died at birth, more and more slowly."""
     slot = state.slot_of_pid(event.pid)
     if slot is not None:
@@ -59,9 +59,7 @@ def forgive(state: Arbiter, now: float) -> Arbiter:
     return state
 
 
-def _worker_exited(
-    state: Arbiter, slot: Slot, event: ProcessExited, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     state = state.without_slot(slot.number)
     cleared = ClearSlot(slot.number, event.pid, slot.age)
     who = f"Worker {slot.number} (pid {event.pid})"

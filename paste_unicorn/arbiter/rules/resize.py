@@ -17,7 +17,11 @@ def one_more(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter,
         return state, (Say("warning", f"Got TTIN: {state.wanted} workers are the most that there can be"),)
     before = state.wanted
     state, actions = fill(replace(state, wanted=before + 1), now)
-    return state, (Say("info", f"Got TTIN: {state.wanted} workers now"), AnnounceWorkers(state.wanted, before), *actions)
+    return state, (
+        Say("info", f"Got TTIN: {state.wanted} workers now"),
+        AnnounceWorkers(state.wanted, before),
+        *actions,
+    )
 
 
 def one_fewer(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..actions import (
-    Action, ClearSlot, EndTemplate, KillTemplate, Leave, ReportRunning, Say, SignalWorker, StopListening,
+    Action,
+    ClearSlot,
+    EndTemplate,
+    KillTemplate,
+    Leave,
+    ReportRunning,
+    Say,
+    SignalWorker,
+    StopListening,
 )  # fmt: skip
 from ..events import ForkFailed, ProcessExited, Signal, SignalArrived, TimePassed, WorkerForked, WorkerReady
 from ..state import Arbiter, Phase, SlotPhase, Stop, StopStage, TemplatePhase
@@ -14,9 +22,7 @@ from .overdue import end_overdue_workers
 _KILLED_S = 1.0  # what was killed should be reaped by then
 
 
-def stop_gracefully(
-    state: Arbiter, event: SignalArrived, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def gracefully(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Stops gracefully: nothing that the kernel accepted is lost; KILL after `graceful_timeout`."""
     reason = event.signal.name
     stop = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s)
@@ -28,7 +34,7 @@ def stop_gracefully(
     return state, (Say("info", sentence), StopListening(), *told, *ended)
 
 
-def quit_at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+def at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Stops at once: requests under way are not finished."""
     reason = "Ctrl-C" if event.signal is Signal.TYPED_INT else event.signal.name
     since = state.stop.since if state.stop else now
@@ -38,9 +44,7 @@ def quit_at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbi
     return state, (*told, *ended)
 
 
-def forked_too_late(
-    state: Arbiter, event: WorkerForked | WorkerReady, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Tells a worker that was born during the stop to go."""
     slot = state.slot(event.slot)
     if slot is None or slot.phase is not SlotPhase.ORDERED:
@@ -49,9 +53,7 @@ def forked_too_late(
     return state.with_slot(slot.entering(SlotPhase.RETIRING, now, pid=event.pid)), (signal,)
 
 
-def count_the_dead(
-    state: Arbiter, event: ProcessExited | ForkFailed, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Counts who is gone; when nobody is left, leaves."""
     actions: list[Action] = []
     if isinstance(event, ForkFailed):
@@ -74,9 +76,7 @@ def count_the_dead(
     return state, (*actions, *ended)
 
 
-def end_if_overdue_while_stopping(
-    state: Arbiter, event: TimePassed, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
+def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Kills what has not gone by its deadline: workers, then templates; then leaves, whoever is left."""
     state, actions = end_overdue_workers(state, event, now)
     stop = state.stop

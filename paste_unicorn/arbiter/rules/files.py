@@ -14,6 +14,6 @@ def reopen_logs(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbit
     return state, (ReopenLogs(), *workers, Say("info", "Reopened the log files (USR1)"))
 
 
-def watch_files(state: Arbiter, event: FilesImported, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+def watch(state: Arbiter, event: FilesImported, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Tells the runner's reloader of files that only a worker imported."""
     return state, (WatchFiles(event.paths),)
