@@ -1,4 +1,4 @@
-"""Imports go downwards only; neighbouring rooms on a floor do not import each other; floor 0 touches nothing outside."""
+"""Imports go downwards only; neighbours on a floor do not import each other; floor 0 touches nothing outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "paste_unicorn"
 
 FLOORS = {
     "runner": 5, "plugins": 5,
-    "arbiter": 4,
+    "arbiter": 4, "surroundings": 4,
     "template": 3,
     "workers": 2,
     "wsgi": 1, "ops": 1, "process": 1,

@@ -111,4 +111,10 @@ def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     if not templates:
         return state, (Leave(stop.reason, now - stop.since, stop.killed),)
     state = replace(state, stop=replace(stop, deadline=min(stop.deadline, now + _KILLED_S)))
-    return state, tuple(EndTemplate(one.number) for one in templates)
+    # One that still loads doesn't listen yet.
+    return state, tuple(
+        KillTemplate(one.number, one.pid)
+        if one.template is TemplatePhase.LOADING and one.pid
+        else EndTemplate(one.number)
+        for one in templates
+    )

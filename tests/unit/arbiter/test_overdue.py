@@ -1,0 +1,108 @@
+"""What should have happened by now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from situations import POLICY, Story, serving, starting, without_template
+
+from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
+from paste_unicorn.arbiter.events import Signal, WorkerForked
+from paste_unicorn.arbiter.rules.overdue import next_look
+from paste_unicorn.arbiter.state import SlotPhase
+
+
+def signals(actions: tuple[Action, ...]) -> list[Action]:
+    return [action for action in actions if isinstance(action, SignalWorker)]
+
+
+def stuck(story: Story) -> tuple[Action, ...]:
+    """Worker 1 makes no progress any more."""
+    last = story.now
+    story.look({1: last}, after_s=30.1)
+    return story.look({1: last}, after_s=0.3)
+
+
+def test_a_stuck_worker_tells_its_tracebacks_and_its_requests_before_it_is_killed_and_replaced() -> None:
+    story = serving()
+    actions = stuck(story)
+    assert actions[1:] == (ReportRunning(1, 101), SignalWorker(101, "ABRT"), ForkWorker(1, 3, 3))
+    assert signals(story.look(after_s=0.5)) == []
+    assert signals(story.look(after_s=0.6)) == [SignalWorker(101, "KILL")]
+    assert not any(isinstance(action, ForkWorker) for action in story.dies(101))
+
+
+def test_a_worker_that_seems_stuck_gets_a_second_look() -> None:
+    story = serving()
+    last = story.now
+    assert story.look({1: last}, after_s=30.1) == ()
+    assert story.look({1: last}, after_s=0.1) == ()
+    assert story.look({1: story.now}, after_s=0.2) == ()
+    assert story.look({1: last}, after_s=0.3) == ()  # its heartbeat can't go back, but if: it begins anew
+
+
+def test_a_worker_is_not_overdue_before_it_has_had_its_time_since_it_was_ready() -> None:
+    story = serving()
+    story.look({1: -1000.0})
+    assert story.look({1: -1000.0}, after_s=0.3) == ()
+
+
+def test_timeout_0_means_never() -> None:
+    story = serving(policy=replace(POLICY, timeout_s=0.0))
+    assert stuck(story) == ()
+
+
+def test_a_worker_that_is_not_ready_in_time_is_ended() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    assert signals(story.look(after_s=59.0)) == []
+    assert signals(story.look(after_s=2.0)) == [SignalWorker(101, "ABRT")]
+
+
+def test_a_template_that_does_not_load_in_time_is_killed_and_replaced() -> None:
+    story = without_template()
+    assert story.look(after_s=59.0) == ()
+    assert KillTemplate(2, 200) in story.look(after_s=2.0)
+    assert KillTemplate(2, 200) not in story.look(after_s=1.0)
+    story.dies(200)
+    assert StartTemplate(3) in story.look(after_s=1.0)
+
+
+def test_a_template_that_does_not_fork_in_time_is_killed() -> None:
+    story = starting(workers=1)
+    assert KillTemplate(1, 100) in story.look(after_s=61.0)
+
+
+def test_a_worker_that_does_not_retire_in_time_is_killed() -> None:
+    story = serving(workers=2)
+    story.signal(Signal.TTOU)
+    assert signals(story.look(after_s=19.0)) == []
+    assert signals(story.look(after_s=2.0)) == [SignalWorker(101, "KILL")]
+    slot = story.state.slot(1)
+    assert slot is not None
+    assert slot.phase is SlotPhase.KILLED
+
+
+@pytest.mark.parametrize(
+    ("prepare", "at"),
+    [
+        (lambda story: None, 11.0),  # once a second
+        (lambda story: story.fails(101), 11.0),  # a worker that lived: nothing waits
+        (lambda story: stuck(story), 11.0),  # something is overdue already
+        (lambda story: story.signal(Signal.QUIT), 11.0),
+    ],
+)
+def test_one_looks_at_least_once_a_second(prepare: object, at: float) -> None:
+    story = serving()
+    prepare(story)  # type: ignore[operator]
+    assert next_look(story.state, 10.0) <= at + 40
+    assert next_look(serving().state, 10.0) == pytest.approx(at, abs=0.01)
+
+
+def test_one_looks_at_the_moment_at_which_a_try_is_due() -> None:
+    story = starting(workers=1)
+    story.now = 10.0
+    story.tell(WorkerForked(1, 1, 101))
+    story.fails(101)
+    assert next_look(story.state, 10.0) == pytest.approx(10.1, abs=0.01)

@@ -1,0 +1,149 @@
+"""What is missing comes back: at once, or more and more slowly where it dies at birth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from situations import POLICY, TEMPLATE, serving, starting, without_template
+
+from paste_unicorn.arbiter.actions import ClearSlot, ForkWorker, Say, StartTemplate
+from paste_unicorn.arbiter.events import ProcessExited, TemplateLoaded, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.state import Phase, SlotPhase, TemplatePhase
+
+
+def test_a_killed_worker_is_said_and_replaced_at_once() -> None:
+    story = serving()
+    assert story.dies(102) == (
+        Say("error", "Worker 2 (pid 102) was killed by SIGKILL; it is replaced"),
+        ClearSlot(2, 102, 2),
+        ForkWorker(1, 2, 3),
+    )
+
+
+def test_a_worker_that_went_by_itself_is_replaced_without_alarm() -> None:
+    story = serving()
+    said, _, fork = story.ends(101)
+    assert said == Say("info", "Worker 1 (pid 101) has ended; it is replaced")
+    assert fork == ForkWorker(1, 1, 3)
+
+
+def test_a_process_that_nobody_knows_changes_nothing() -> None:
+    story = serving()
+    before = story.state
+    assert story.dies(4711) == ()
+    assert story.state == before
+
+
+def test_a_worker_that_dies_before_it_is_ready_is_replaced_later() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    said, cleared = story.fails(101)
+    assert said == Say(
+        "error", "Worker 1 (pid 101) has ended with exit code 3 before it was ready; the next try is in 0.1 s"
+    )
+    assert cleared == ClearSlot(1, 101, 1)
+    assert story.look(after_s=0.09) == ()
+    assert story.look(after_s=0.02) == (ForkWorker(1, 1, 2),)
+
+
+def test_workers_that_keep_dying_at_birth_come_more_and_more_slowly_and_are_said_once_a_try() -> None:
+    story = starting(workers=4)
+    pid = 101
+    tries, lines = [], 0
+    while len(tries) < 12:
+        ordered = [slot.number for slot in story.state.in_phase(SlotPhase.ORDERED)]
+        pids = {number: pid + number for number in ordered}
+        pid += 100
+        for number in ordered:
+            story.tell(WorkerForked(number, 1, pids[number]))
+        for number in ordered:
+            actions = story.fails(pids[number], after_s=0.001)
+            lines += sum(isinstance(action, Say) and action.level != "debug" for action in actions)
+        began = story.now
+        while not any(isinstance(action, ForkWorker) for action in story.look(after_s=0.05)):
+            assert story.now - began < 60
+        tries.append(round(story.now - began, 3))
+    assert lines == len(tries)
+    assert tries == sorted(tries)
+    assert 25 < tries[-1] < 31
+
+
+def test_dying_within_a_second_of_being_ready_counts_as_dying_at_birth() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    story.tell(WorkerReady(1, 1, 101))
+    actions = story.fails(101, after_s=0.5)
+    assert not any(isinstance(action, ForkWorker) for action in actions)
+    assert "just after it was ready" in actions[0].sentence  # type: ignore[union-attr]
+
+
+def test_a_signal_from_outside_does_not_count_as_dying_at_birth() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    assert ForkWorker(1, 1, 2) in story.dies(101)
+
+
+def test_a_crash_within_a_second_counts_as_dying_at_birth() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    story.tell(WorkerReady(1, 1, 101))
+    actions = story.tell(ProcessExited(101, "was killed by SIGSEGV", clean=False, by_itself=True), after_s=0.1)
+    assert not any(isinstance(action, ForkWorker) for action in actions)
+
+
+def test_a_worker_that_lives_ends_the_waiting() -> None:
+    story = starting(workers=1)
+    for pid in (101, 102, 103):
+        story.tell(WorkerForked(1, 1, pid))
+        story.fails(pid)
+        story.look(after_s=5.0)
+    story.tell(WorkerForked(1, 1, 104))
+    story.tell(WorkerReady(1, 1, 104))
+    assert story.state.births.failures == 3
+    story.look(after_s=1.1)
+    assert story.state.births.failures == 0
+
+
+def test_others_that_have_lived_for_long_do_not_end_the_waiting() -> None:
+    story = serving(workers=2)
+    story.dies(102)
+    story.tell(WorkerForked(2, 1, 103))
+    story.fails(103)
+    story.look(after_s=0.05)
+    assert story.state.births.failures == 1
+
+
+def test_nothing_but_a_stop_ends_the_arbiter() -> None:
+    story = starting(workers=1)
+    for pid in range(101, 140):
+        story.tell(WorkerForked(1, 1, pid))
+        story.fails(pid)
+        assert story.state.phase is Phase.STARTING
+        story.look(after_s=40.0)
+    assert story.state.in_phase(SlotPhase.ORDERED)
+
+
+def test_a_killed_template_is_replaced_by_another_generation_while_its_workers_go_on() -> None:
+    story = serving()
+    assert story.dies(TEMPLATE) == (
+        Say("error", "The template of generation 1 (pid 100) was killed by SIGKILL; its workers go on"),
+        StartTemplate(2),
+    )
+    assert [one.template for one in story.state.generations] == [TemplatePhase.GONE, TemplatePhase.LOADING]
+    assert len(story.state.in_phase(SlotPhase.READY)) == 2
+
+
+def test_a_slot_that_falls_empty_without_a_template_waits_for_the_next_generation() -> None:
+    story = without_template()
+    said, cleared = story.dies(101)
+    assert isinstance(said, Say)
+    assert isinstance(cleared, ClearSlot)
+    assert ForkWorker(2, 1, 3) in story.tell(TemplateLoaded(2))
+
+
+def test_a_template_that_nobody_knows_how_to_load_again_is_not_replaced_and_that_is_said() -> None:
+    story = serving(policy=replace(POLICY, can_load_again=False))
+    (said,) = story.dies(TEMPLATE)
+    assert isinstance(said, Say)
+    assert "until a restart" in said.sentence
+    assert story.look(after_s=100) == ()

@@ -1,0 +1,21 @@
+"""docs/signals.md is the table, printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paste_unicorn.arbiter.decide import TABLE
+from paste_unicorn.arbiter.reference import page
+
+PAGE = Path(__file__).parents[3] / "docs" / "signals.md"
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    fresh = "python -m paste_unicorn.arbiter.reference > docs/signals.md"
+    assert PAGE.read_text() == page(), f"docs/signals.md is stale; run: {fresh}"
+
+
+def test_every_rule_says_in_a_sentence_what_it_does() -> None:
+    for row in TABLE.values():
+        for rule in row:
+            assert rule.__doc__, rule
