@@ -19,10 +19,9 @@ class Cfg:
         }
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(f"there is no setting {name!r}") from None
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"there is no setting {name!r}")
+        return self._values[name]
 
     @property
     def address(self) -> list[str]:

@@ -37,7 +37,7 @@ class Checks:
             )
 
     def _identity(self) -> Iterator[Problem]:
-        if self._values["initgroups"] and self._values["user"] is None:
+        if self._values["initgroups"] and "user" not in self._places:
             yield self._problem("initgroups", "no effect without user", "warning")
         for name, mine in (("user", os.geteuid()), ("group", os.getegid())):
             wanted = self._values[name]

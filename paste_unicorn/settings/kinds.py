@@ -43,9 +43,11 @@ class Kind(Generic[T]):
             return self.parse("true" if value else "false", around)
         if isinstance(value, float):
             return self.parse(f"{value:.6f}".rstrip("0").rstrip("."), around)
-        if isinstance(value, str | int):
-            return self.parse(str(value), around)
-        raise ValueError(f"{quoted(value)} is not {self.what}")
+        if isinstance(value, int):
+            return self.parse(str(int(value)), around)  # of an IntEnum, as ssl has them, its number
+        if isinstance(value, str):
+            return self.parse(value, around)
+        raise ValueError(f"{quoted(value)} does not fit here; give a {self.what}")
 
     def show(self, value: T) -> str:
         """The value as an ini file would say it."""

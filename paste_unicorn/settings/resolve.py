@@ -8,6 +8,7 @@ row how far it has come.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +72,7 @@ class _Resolution:
             self._settle(several)
         self._listen()
         self._said += heard.problems
-        if not any(problem.level == "error" for problem in self._said):
-            self._said += Checks(self._values, self._places, self._around).problems()
+        self._said += Checks(self._values, self._places, self._around).problems()
         errors = in_order(problem for problem in self._said if problem.level == "error")
         return Resolved(
             source,
@@ -108,6 +108,7 @@ class _Resolution:
     def _settle(self, several: list[Given]) -> None:
         """Take the value of one row, from all that was said about it in the strongest layer."""
         row, first = several[0].row, several[0]
+        self._places[row.name] = first.place
         before = len(self._said)
         values = [self._value(given) for given in several]
         if any(problem.level == "error" for problem in self._said[before:]):
@@ -118,7 +119,7 @@ class _Resolution:
                 said = f"{where} says {first.written} = {first.value}"
                 self._say(given, f'{quoted(given.value)}, but {said}, and both are "{row.name}"; keep one')
         self._judge(several[0], values[0])
-        self._values[row.name], self._places[row.name] = values[0], first.place
+        self._values[row.name] = values[0]
 
     def _value(self, given: Given) -> Any:
         """The value that was given; the row's default, and a problem, where it doesn't fit."""
@@ -132,7 +133,7 @@ class _Resolution:
         except (ValueError, TypeError) as error:
             if row.stage is Stage.IGNORED and given.place.layer != "ini":
                 return raw  # nobody will look at it
-            self._say(given, str(error))
+            self._say(given, f"{error}{_comment_in(text, row, self._around)}")
             return row.default
         if given.place.layer != "env":
             for level, sentence in self._around.heard:
@@ -176,6 +177,18 @@ def hook_problems(resolved: Resolved) -> tuple[Problem, ...]:
         except HookError as error:
             found.append(Problem(resolved.origins[name], name, str(error).removeprefix(f"{name}: ")))
     return tuple(found)
+
+
+def _comment_in(text: str | None, row: Row[Any], around: Surroundings) -> str:
+    """What to add to a message where the value would fit without the comment that follows it."""
+    before = re.split(r"\s[#;]", text or "", maxsplit=1)[0].strip()
+    if not before or before == text:
+        return ""
+    try:
+        row.kind.parse(before, around)
+    except ValueError:
+        return ""
+    return "; a comment needs a line of its own"
 
 
 def _knows_none(row: Row[Any]) -> bool:
