@@ -94,7 +94,7 @@ class Fields:
         """
         # Each line but the last has its CR still; like other white space it is stripped.
         lines = raw.decode("latin-1").split("\n") if raw else []
-        if raw and ("\r" in lines or not lines[-1]):
+        if raw and ("\r" in lines or not lines[-1]) and head.find(b"\r\n\r\n") < len(head) - 4:
             return None
         if len(lines) > self._count or len(raw) > self._line_size or len(head) > self._head_size:
             self.check_in_order(raw.split(b"\r\n"), 0, line_size)

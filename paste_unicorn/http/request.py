@@ -97,7 +97,7 @@ class FieldBlock:
     def pairs(lines: list[str]) -> list[tuple[str, str]]:
         """Name and value of each line, without white space around the value (RFC 9112 §5.1)."""
         parts = [line.partition(":") for line in lines]
-        return [(name, value.strip(" \t")) for name, _, value in parts]
+        return [(name, value.strip(" \t\r")) for name, _, value in parts]
 
 
 class Head(NamedTuple):
