@@ -25,6 +25,7 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 EVENTS: dict[str, list[str]] = {}  # in this process: tests that look at them run one worker
+FILES: dict[str, Any] = {}  # those that were sent under a key
 PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 
 
@@ -104,6 +105,11 @@ def big(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return (block[: min(65536, size - at)] for at in range(0, size, 65536))
 
 
+def many_fields(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """`/many-fields?count=N`: an answer of very many fields."""
+    return reply(start_response, b"many\n", *[(f"X-{n}", "v") for n in range(int(query(environ)["count"]))])
+
+
 def wait_for_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """`/wait-for-file?path=P`: occupies the application until the file exists (30 s at most)."""
     path = Path(query(environ)["path"])
@@ -113,6 +119,22 @@ def wait_for_file(environ: Environ, start_response: StartResponse) -> Iterable[b
             return reply(start_response, b"it is there\n")
         time.sleep(0.01)
     return reply(start_response, b"it never came\n")
+
+
+def two_parts(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """`/two-parts?path=P`: one block, and a second one when the file exists (30 s at most)."""
+    path = Path(query(environ)["path"])
+    start_response("200 OK", [PLAIN])
+
+    def blocks() -> Iterator[bytes]:
+        yield b"one "
+        for _ in range(3000):
+            if path.exists():
+                break
+            time.sleep(0.01)
+        yield b"two"
+
+    return blocks()
 
 
 def hints(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -203,7 +225,8 @@ def send_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes
     if "read" in given:
         file.read(int(given["read"]))
     if given.get("kind") == "custom":
-        file = Watched(file, given.get("key", ""))
+        file = ReadOnly(file)
+    FILES[given.get("key", "")] = file
     fields = [PLAIN] + ([("Content-Length", given["length"])] if "length" in given else [])
     start_response(given.get("status", "200 OK"), fields)
     if given.get("kind") == "unwrapped":
@@ -212,24 +235,30 @@ def send_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes
     return wrapped
 
 
+def is_closed(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Whether the file that was sent under a key has been closed."""
+    return reply_json(start_response, FILES[environ["QUERY_STRING"]].closed)
+
+
 def numbered_lines(size: int) -> bytes:
     """`size` bytes of which each part can be told from the others."""
     return b"".join(b"%09d\n" % number for number in range(size // 10 + 1))[:size]
 
 
-class Watched:
+class ReadOnly:
     """A file-like object with nothing but `read` and `close`."""
 
-    def __init__(self, file: Any, key: str) -> None:
+    closed = False
+
+    def __init__(self, file: Any) -> None:
         self._file = file
-        self._key = key
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._file.read(size)
         return data
 
     def close(self) -> None:
-        record(self._key, "close")
+        self.closed = True
         self._file.close()
 
 
@@ -269,17 +298,19 @@ class Script:
                        sequence (`__getitem__` alone), custom (with close), sized (with `__len__`), late
                        (calls start_response only when iterated), string, text (str in place of bytes), none
     write              blocks given to write() before
-    raise, at          name of an exception, and where: call, start, iter, first (item), then (second item),
+    error, at          name of an exception, and where: call, start, iter, first (item), then (second item),
     end, close again, with        second start_response: [status, fields]; with "exc_info" or "nothing"
     again_at           "call": before the application returns; "first": after the first item
+    hints              fields given to `wsgi.early_hints` first
     key                under which calls and closes are recorded
     """
 
     def __init__(self, environ: Environ, start_response: StartResponse) -> None:
         self.told: dict[str, Any] = json.loads(unquote(environ["QUERY_STRING"]) or "{}")
         self.start_response = start_response
+        self.early_hints = environ.get("wsgi.early_hints")
         self.key = self.told.get("key", "")
-        self.blocks = [block.encode("latin-1") for block in self.told.get("blocks", ["hello\n"])]
+        self.blocks: list[bytes] = [block.encode("latin-1") for block in self.told.get("blocks", ["hello\n"])]
 
     def run(self) -> Any:
         self.record("call")
@@ -305,6 +336,8 @@ class Script:
         return iterable
 
     def start(self) -> None:
+        if "hints" in self.told and self.early_hints is not None:
+            self.early_hints([tuple(field) for field in self.told["hints"]])
         status = self.told.get("status", "200 OK")
         if status is not None:
             fields = [tuple(_decode(part) for part in field) for field in self.told.get("fields", [PLAIN])]
@@ -325,7 +358,7 @@ class Script:
             return
         status, fields = self.told["again"]
         fields = [tuple(field) for field in fields]
-        if self.told.get("with", "exc_info") == "nothing":
+        if self.told.get("info", "exc_info") == "nothing":
             self.start_response(status, fields)
             return
         try:
@@ -350,8 +383,8 @@ class Script:
             self.maybe_raise("close")
 
     def maybe_raise(self, at: str) -> None:
-        if self.told.get("at", "call") == at and "raise" in self.told:
-            name = self.told["raise"]
+        if self.told.get("at", "call") == at and "error" in self.told:
+            name = self.told["error"]
             if name == "exit":
                 sys.exit(self.told.get("code"))
             raise EXCEPTIONS[name]("raised on purpose")
@@ -379,7 +412,7 @@ class Sequence:
     """Iterable by `__getitem__` alone."""
 
     def __init__(self, script: Script) -> None:
-        self._blocks = script.blocks
+        self._blocks: list[bytes] = script.blocks
 
     def __getitem__(self, index: int) -> bytes:
         return self._blocks[index]
@@ -433,8 +466,10 @@ VALIDATED: dict[str, Application] = {
     "pid": pid,
     "write-error": write_error,
     "big": big,
+    "many-fields": many_fields,
     "wait-for-file": wait_for_file,
-    "hints": hints,
+    "two-parts": two_parts,
+    "is-closed": is_closed,
     "echo": echo,
     "ignore": ignore,
     "count": count,
@@ -444,6 +479,7 @@ VALIDATED: dict[str, Application] = {
     "valid-not-found": not_found,
 }
 UNJUDGED: dict[str, Application] = {
+    "hints": hints,
     "answer": answer,
     "raw-environ": show_environ,
     "read": read,

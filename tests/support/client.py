@@ -6,6 +6,7 @@ framing, a Date, no body where none may be), so that each test that reads an ans
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -110,6 +111,18 @@ class Client:
             self.ended = True
         self.received += data
         return data
+
+    def end_quietly(self) -> None:
+        """Half-close, whether or not the server has closed already."""
+        with contextlib.suppress(OSError):
+            self.end()
+
+    def read_to_the_last(self) -> bytes:
+        """Everything until the server closes or resets."""
+        with contextlib.suppress(ConnectionResetError):
+            while not self.ended:
+                self.read_some()
+        return self.received
 
     def read_all(self) -> bytes:
         """Everything until the server closes."""
@@ -234,9 +247,7 @@ def _check_answer(answer: Answer) -> None:
         answer.field(name)
 
 
-def request_bytes(
-    method: str, target: str, fields: Iterable[tuple[str, str]] = (), body: bytes = b""
-) -> bytes:
+def request_bytes(method: str, target: str, fields: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
     """A well-formed HTTP/1.1 request; Content-Length is added where there is a body."""
     lines = [
         f"{method} {target} HTTP/1.1",

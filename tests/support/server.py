@@ -43,9 +43,7 @@ class ServerProblem(AssertionError):
 class Server:
     """A server that was started: where it listens, what it prints, which processes it has."""
 
-    def __init__(
-        self, popen: subprocess.Popen[bytes], address: Address, directory: Path, ini: Path, mark: str
-    ) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], address: Address, directory: Path, ini: Path, mark: str) -> None:
         self.popen = popen
         self.pid = popen.pid  # of the runner, which is the arbiter (unless daemonized)
         self.address = address
@@ -182,9 +180,7 @@ def serve(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_ini(
-    ini: str | Path | None, settings: Mapping[str, str], app: str, directory: Path, port: int
-) -> Path:
+def _write_ini(ini: str | Path | None, settings: Mapping[str, str], app: str, directory: Path, port: int) -> Path:
     if isinstance(ini, Path):
         return ini
     if ini is None:

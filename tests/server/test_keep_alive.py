@@ -1,0 +1,191 @@
+"""RFC 9112 §9: which connections stay open, pipelining, and bodies that nobody read."""
+
+from __future__ import annotations
+
+import pytest
+from support.checks import check_still_in_step, get, post, read_answers, script
+from support.client import Closed, chunked, tokens
+from support.server import Server
+
+HOST = b"Host: localhost"
+KEEP_ALIVE = b"Connection: keep-alive"
+
+
+def test_http11_connection_stays_open(server: Server) -> None:
+    with server.connect() as client:
+        for _ in range(50):
+            client.send(get(HOST))
+            answer = client.read_answer()
+            assert (answer.body, answer.closes) == (b"ready\n", False)
+
+
+CLOSING = {
+    "close": (b"Connection: close",),
+    "in capitals": (b"Connection: CLOSE",),
+    "in a list": (b"Connection: foo, close",),
+    "in a list without blanks": (b"Connection: close,foo",),
+    "in a list with empty members": (b"Connection: , ,close,",),
+    "in the second line": (b"Connection: foo", b"Connection: close"),
+    "in the first line": (b"Connection: close", b"Connection: foo"),
+    "beside keep-alive": (b"Connection: keep-alive, close",),
+    "before keep-alive": (b"Connection: close, keep-alive",),
+    "before keep-alive in another line": (b"Connection: close", KEEP_ALIVE),
+}
+
+
+@pytest.mark.parametrize("lines", CLOSING.values(), ids=CLOSING)
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"], ids=["1.1", "1.0"])
+def test_connection_close_closes_after_the_answer(server: Server, lines: tuple[bytes, ...], version: bytes) -> None:
+    with server.connect() as client:
+        client.send(get(HOST, *lines, version=version) + get(HOST))
+        answer = client.read_answer()
+        client.expect_end()
+    assert (answer.status, answer.closes) == (200, True)
+
+
+@pytest.mark.parametrize("value", [b"closed", b"not-close", b"close-it", b"clos", b"foo"])
+def test_other_connection_options_do_not_close(server: Server, value: bytes) -> None:
+    with server.connect() as client:
+        client.send(get(HOST, b"Connection: " + value))
+        assert not client.read_answer().closes
+        check_still_in_step(client)
+
+
+def test_http10_connection_closes_after_the_answer(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(version=b"HTTP/1.0") + get(version=b"HTTP/1.0"))
+        assert client.read_answer().body == b"ready\n"
+        client.expect_end()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (KEEP_ALIVE,),
+        (b"Connection: Keep-Alive",),
+        (b"Connection: foo, keep-alive",),
+        (b"Connection: foo", KEEP_ALIVE),
+    ],
+)
+def test_http10_connection_with_keep_alive_stays_open_and_says_so(server: Server, lines: tuple[bytes, ...]) -> None:
+    with server.connect() as client:
+        for _ in range(3):
+            client.send(get(*lines, version=b"HTTP/1.0"))
+            answer = client.read_answer()
+            assert answer.body == b"ready\n"
+            assert "keep-alive" in tokens(answer.all("Connection"))
+
+
+def test_http10_connection_is_not_kept_by_an_option_that_only_looks_like_it(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(b"Connection: keep-alive-not", version=b"HTTP/1.0"))
+        assert client.read_answer().body == b"ready\n"
+        client.expect_end()
+
+
+def test_http10_client_never_gets_chunks(server: Server) -> None:
+    target = script(kind="generator", blocks=["one ", "two"]).encode()
+    with server.connect() as client:
+        client.send(get(KEEP_ALIVE, version=b"HTTP/1.0", target=target))
+        answer = client.read_answer()
+    assert (answer.body, answer.framing) == (b"one two", "until-close")
+
+
+def test_pipelined_requests_are_answered_in_their_order(server: Server) -> None:
+    requests, methods, expected = b"", [], []
+    for number in range(40):
+        if number % 4 == 0:
+            requests += post(b"Content-Length: 3", body=b"%03d" % number)
+        elif number % 4 == 1:
+            requests += post(b"Transfer-Encoding: chunked", body=chunked(b"%03d" % number, b"!"))
+        elif number % 4 == 2:
+            requests += get(HOST, method=b"HEAD")
+        else:
+            requests += get(HOST, target=script(kind="generator", blocks=[f"{number} ", "?"]).encode())
+        methods.append("HEAD" if number % 4 == 2 else "GET")
+        expected.append([b"%03d" % number, b"%03d!" % number, b"", b"%d ?" % number][number % 4])
+    with server.connect() as client:
+        client.send(requests)
+        assert [answer.body for answer in read_answers(client, methods)] == expected
+        check_still_in_step(client)
+
+
+def test_pipelined_request_that_is_malformed_ends_the_answers(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST) + get(HOST) + get(b"Host: a b") + get(HOST))
+        assert [client.read_answer().status for _ in range(3)] == [200, 200, 400]
+        client.expect_end()
+
+
+def test_pipelined_requests_are_answered_although_the_client_has_ended_its_side(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST) * 5)
+        client.end()
+        assert [client.read_answer().body for _ in range(5)] == [b"ready\n"] * 5
+        client.expect_end()
+
+
+def test_request_of_a_client_that_has_ended_its_side_is_answered(server: Server) -> None:
+    with server.connect() as client:
+        client.send(post(b"Content-Length: 5", body=b"hello"))
+        client.end()
+        assert client.read_answer().body == b"hello"
+        client.expect_end()
+
+
+def test_many_more_pipelined_requests_than_buffers_hold_are_answered(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST) * 2000)
+        assert {client.read_answer().status for _ in range(2000)} == {200}
+
+
+UNREAD = {
+    "small": post(b"Content-Length: 5", body=b"hello", target=b"/ignore"),
+    "chunked": post(b"Transfer-Encoding: chunked", body=chunked(b"a", b"b" * 1000), target=b"/ignore"),
+    "100 KB": post(b"Content-Length: 100000", body=b"x" * 100_000, target=b"/ignore"),
+    "3 MB": post(b"Content-Length: 3000000", body=b"x" * 3_000_000, target=b"/ignore"),
+    "chunked, 3 MB": post(b"Transfer-Encoding: chunked", body=chunked(*[b"x" * 10_000] * 300), target=b"/ignore"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_body_that_nobody_read_is_never_taken_for_a_request(server: Server, name: str) -> None:
+    """The answer arrives, and then the connection is in step or closed, whatever the server does with the rest."""
+    with server.connect() as client:
+        client.send(UNREAD[name])
+        answer = client.read_answer()
+        assert answer.body == b"ignored\n"
+        if answer.closes:
+            client.expect_end()
+            return
+        try:
+            check_still_in_step(client)
+        except (OSError, Closed):
+            assert name not in ("small", "chunked", "100 KB")
+
+
+@pytest.mark.parametrize("name", ["small", "chunked"])
+def test_small_body_that_nobody_read_does_not_cost_the_connection(server: Server, name: str) -> None:
+    with server.connect() as client:
+        for _ in range(3):
+            client.send(UNREAD[name])
+            assert client.read_answer().body == b"ignored\n"
+        check_still_in_step(client)
+
+
+def test_connection_closed_before_a_request_is_no_error(server: Server, log_start: int) -> None:
+    for _ in range(5):
+        server.connect().close()
+        with server.connect() as client:
+            client.reset()
+        with server.connect() as client:
+            client.send(b"GET / HT")
+    assert server.get("/").status == 200
+    assert "ERROR" not in server.log_text()[log_start:]
+
+
+def test_incomplete_head_of_a_client_that_ended_its_side_gets_no_200(server: Server) -> None:
+    with server.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        client.end()
+        assert b" 200 " not in client.read_all()

@@ -1,0 +1,127 @@
+"""Clients that take too long: 408 for a head, an error for a body, a quiet end for an idle connection."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.checks import check_error_page, events, get, post
+from support.client import Client
+from support.server import Server, wait_for
+
+SETTINGS = {"header_timeout": "1", "body_timeout": "1", "keepalive": "1", "send_timeout": "1"}
+HOST = b"Host: localhost"
+
+HEADS = [
+    b"G",
+    b"GET / HTTP/1.1",
+    b"GET / HTTP/1.1\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    b"GET / HTTP/1.1\r\nHo",
+]
+
+
+def check_is_408(server: Server, client: Client) -> None:
+    answer = client.read_answer()
+    client.expect_end()
+    assert (answer.status, answer.closes) == (408, True)
+    check_error_page(server, answer)
+
+
+@pytest.mark.parametrize("data", HEADS, ids=len)
+def test_head_that_does_not_come_to_its_end_is_answered_with_408(server: Server, data: bytes) -> None:
+    with server.connect() as client:
+        client.send(data)
+        check_is_408(server, client)
+
+
+def test_head_that_comes_drop_by_drop_is_answered_with_408(server: Server) -> None:
+    """The deadline is for the whole head: each byte more doesn't move it."""
+    with server.connect() as client:
+        data = get(HOST, *[b"X-A: b"] * 90)
+        for number in range(len(data)):
+            client.send(data[number : number + 1])
+            if not client.is_silent(0.1):
+                break
+        else:
+            pytest.fail("a head that took a minute was served")
+        check_is_408(server, client)
+
+
+def test_second_head_that_does_not_come_to_its_end_is_answered_with_408(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST) + b"GET / HTTP/1.1\r\n")
+        assert client.read_answer().status == 200
+        check_is_408(server, client)
+
+
+def test_connection_that_never_says_anything_is_closed(server: Server) -> None:
+    with server.connect() as client:
+        assert client.read_all()[:12] in (b"", b"HTTP/1.1 408")
+
+
+def test_idle_connection_is_closed_without_a_word(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST))
+        client.read_answer()
+        client.expect_end()
+
+
+def test_connection_that_is_used_now_and_then_stays_open(server: Server) -> None:
+    with server.connect() as client:
+        for _ in range(5):
+            client.send(get(HOST))
+            assert client.read_answer().status == 200
+            time.sleep(0.3)
+
+
+STUCK = {
+    "small": post(b"Content-Length: 100", body=b"x" * 50, target=b"/count?stuck-small"),
+    "large": post(b"Content-Length: 1000000", body=b"x" * 50, target=b"/count?stuck-large"),
+    "chunked": post(b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n", target=b"/count?stuck-chunked"),
+}
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_body_that_does_not_come_to_its_end_is_answered_with_408(server: Server, name: str) -> None:
+    with server.connect() as client:
+        client.send(STUCK[name])
+        check_is_408(server, client)
+    recorded = events(server, f"stuck-{name}")
+    assert not any("complete" in event for event in recorded), recorded
+    assert not recorded or "raised" in recorded[-1]
+
+
+def test_slow_body_that_keeps_coming_is_served(server: Server) -> None:
+    """The deadline is between bytes: a client with a slow line is no attacker."""
+    with server.connect() as client:
+        client.send(post(b"Content-Length: 100000", target=b"/count?slow"))
+        for _ in range(10):
+            client.send(b"x" * 10_000)
+            time.sleep(0.2)
+        assert client.read_answer().body == b"100000"
+
+
+def test_reader_that_takes_nothing_does_not_hold_the_worker_for_ever(server: Server) -> None:
+    with Client(server.address, 30.0, receive_buffer=4096) as client:
+        client.send(get(HOST, target=b"/big?size=50000000"))
+        client.read_some()
+        assert server.get("/").status == 200
+        # It was given up: the rest never comes.
+        wait_for(lambda: _is_over(client), "the connection of a reader that takes nothing is closed")
+
+
+def _is_over(client: Client) -> bool:
+    try:
+        return not client.read_some()
+    except ConnectionResetError:
+        return True
+
+
+def test_408_comes_once(server: Server) -> None:
+    with server.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\n")
+        answer = client.read_answer()
+        assert answer.status == 408
+        client.send(b"Host: localhost\r\n\r\n")
+        client.expect_end()
