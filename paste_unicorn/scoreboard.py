@@ -221,9 +221,8 @@ class SlotWriter:
     ) -> None:
         """A request starts in this cell; texts are cut to the space that they have."""
         self._writings = number = self._writings + 1
-        _CELL.pack_into(
-            self._memory, self._cells + cell * 256, 1, number, started, 0, expected, peer, request_id, request_line, number
-        )  # fmt: skip
+        at = self._cells + cell * 256
+        _CELL.pack_into(self._memory, at, 1, number, started, 0, expected, peer, request_id, request_line, number)
 
     def receive(self, cell: int, received: int) -> None:
         """So many bytes of the request's body have arrived."""

@@ -5,6 +5,7 @@ Hot: `run` is called once a request. It knows nothing of sockets or loops: the c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -144,10 +145,8 @@ class Exchange:
         slot = self._slot
         slot.count([(refusal.status, len(page), 0.0)])
         slot.counters[REFUSED] += 1
-        try:
+        with contextlib.suppress(ClientGone):
             connection.send(page)
-        except ClientGone:
-            pass
         self._logs.error.debug(
             "Refused a request of %s with %d: %s (%s)",
             connection.peer["REMOTE_ADDR"] or "a Unix socket", refusal.status, refusal.sentence, refusal.source,

@@ -60,7 +60,7 @@ class Incoming:
 
     def spool(self, in_memory: int, directory: str | None) -> None:
         """Collect the body in a seekable file, which goes to disk beyond `in_memory` bytes."""
-        self._spool = tempfile.SpooledTemporaryFile(max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-")
+        self._spool = tempfile.SpooledTemporaryFile(max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-")  # noqa: SIM115
 
     def feed(self, data: bytes) -> bytes:
         """Decode what has arrived; gives back what follows the body. Raises Refused, BodyTooLarge, OSError (disk)."""

@@ -74,6 +74,8 @@ class Listening:
         try:
             fd, address = listener.sock._accept()  # type: ignore[attr-defined]
         except BlockingIOError:
+            if listener.is_unix and _is_shut_down(listener.sock.fileno()):
+                self._forget(listener)
             return None
         except OSError as error:
             if error.errno in _EXHAUSTED:
@@ -95,10 +97,15 @@ class Listening:
             restore_min_ttl(sock, listener.family)
         return sock, address
 
-    def resume_if_due(self, now: float) -> None:
-        """Accept again, when a pause is over."""
-        if self.paused_until and self.paused_until <= now:
-            self.paused_until = 0.0
+    def _forget(self, listener: Listener) -> None:
+        """A Unix listener that was shut down, and whose queue has run dry, stays readable for ever."""
+        fd = listener.sock.fileno()
+        if self.by_fd.pop(fd, None) is not None and self.watching:
+            self._loop.remove(fd)
+
+    def resume(self, now: float) -> None:
+        """Look at the queue again, unless a pause is still on."""
+        if self.paused_until <= now:
             self.watch()
 
     def queue_is_empty(self) -> bool:
@@ -120,6 +127,15 @@ def reset_on_close(sock: RawSocket) -> None:
     """Let the close reset the connection, where a plain end would look like the end of the answer."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _is_shut_down(fd: int) -> bool:
+    """Whether a listener takes no new connections any more. Where the kernel can't tell, it does."""
+    if not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _is_readable(fd: int) -> bool:

@@ -74,13 +74,13 @@ class SyncWorker:
     def retire(self) -> None:
         """Accept nothing more, finish what is here, then leave: siblings have the listeners."""
         if not self._closing:
-            self._closing = True
+            self._closing = self._answering.closing = True
             self._leave_at = monotonic() + IDLE_AT_RETIREMENT_S
 
     def drain(self, drain_s: float) -> None:
         """The server stops: go on accepting until the queue has run dry, and answer all that was accepted."""
         if not self._draining:
-            self._closing = self._draining = True
+            self._closing = self._draining = self._answering.closing = True
             self._leave_at = monotonic() + drain_s
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -135,9 +135,7 @@ class SyncWorker:
         self._exchange.count_answers()
         self._clients.check_deadlines(now)
         if not self._closing or self._draining:
-            self._listening.resume_if_due(now)
-            if not self._listening.watching and len(self._clients.by_fd) < self._max_connections:
-                self._listening.watch()
+            self._listening.resume(now)
         self._slot.counters[CONNECTIONS] = len(self._clients.by_fd)
         self._each_round()
 
@@ -156,7 +154,7 @@ class SyncWorker:
             self._clients.add(Connection(sock, peer_environ(host, port), environs, self._send_limits, now))
 
     def _make_room(self, now: float) -> bool:
-        """At `worker_connections` the head that has been unfinished longest goes; else the queue has to wait."""
+        """At `worker_connections` the head that has been unfinished longest goes; else the queue waits for a moment."""
         slow = slowest_head(self._clients.by_fd.values(), now, SLOW_HEAD_S)
         if slow is None:
             self._listening.unwatch()
@@ -176,7 +174,7 @@ class SyncWorker:
             self._clients.take(connection, data)
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
-        response = self._exchange.run(connection, head, body, head.keep and not self._closing, length)
+        response = self._exchange.run(connection, head, body, head.keep, length)
         self._clients.finish(connection, response)
 
     # -- the end -----------------------------------------------------------------------------------------------------

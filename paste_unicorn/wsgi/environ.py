@@ -115,7 +115,7 @@ class Environs:
         return prepared
 
     def _forward(self, environ: Environ, block: FieldBlock, line: RequestLine) -> None:
-        """Fields with an underscore that this trusted peer may set; only those named in `forwarder_headers` are here."""
+        """Fields with an underscore that this trusted peer may set; of `forwarder_headers` only."""
         for name, value in block.forwarder:
             key = name.upper().replace("-", "_")
             if key == "SCRIPT_NAME":

@@ -53,6 +53,7 @@ class Answering:
         self.heads = heads
         self.date_line = date_line
         self.use_sendfile = use_sendfile
+        self.closing = False  # the worker is leaving: no answer from now on promises another one
 
 
 class Response:
@@ -130,6 +131,8 @@ class Response:
         length = len(body)
         if prepared.content_length != length or self.before_head is not None:
             prepared = self._put_right(prepared, length)
+        if self._answering.closing:
+            self.keep = False
         line = self._line
         framing = frame(prepared, line.http11, line.method == "HEAD", self.keep, length)
         if framing.how != SIZED:
@@ -152,23 +155,26 @@ class Response:
         self._finish()
 
     def _put_right(self, prepared: Prepared, length: int) -> Prepared:
-        """The body's length is known: a wrong Content-Length goes; so does the hope to keep an abandoned body's client."""
+        """The body's length is known: a wrong Content-Length goes; so does a connection whose body nobody asked for."""
         said = prepared.content_length
         if said is not None and said != length and not prepared.bodiless and (length or not self.is_head):
             self.complaint = f"Content-Length said {said}, the body has {length} bytes"
             self.flawed = True
             prepared = self.prepared = self._answering.heads.without_length(prepared)
-        if self.before_head is not None and not self.before_head():
-            self.keep = False
+        self._settle_keep()
         return prepared
+
+    def _settle_keep(self) -> None:
+        """The head is about to leave, and with it the promise of another answer."""
+        if self._answering.closing or (self.before_head is not None and not self.before_head()):
+            self.keep = False
 
     def _start_stream(self) -> bytes:
         """The head of a body of which only the beginning is known."""
         prepared = self.prepared
         if prepared is None:
             raise GatewayError("a part of the body came before start_response was called")
-        if self.before_head is not None and not self.before_head():
-            self.keep = False
+        self._settle_keep()
         self._framing = framing = frame(prepared, self._line.http11, self.is_head, self.keep, None)
         self.keep = framing.keep
         self.head_sent = True

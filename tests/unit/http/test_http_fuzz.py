@@ -40,9 +40,7 @@ def test_a_valid_request_split_anywhere_is_read_alike(data: bytes, cuts: list[in
 @given(
     st.sampled_from(ALL),
     st.lists(
-        st.tuples(
-            st.integers(0, 3000), st.integers(0, 3), st.one_of(st.sampled_from(PIECES), st.binary(max_size=3))
-        ),
+        st.tuples(st.integers(0, 3000), st.integers(0, 3), st.one_of(st.sampled_from(PIECES), st.binary(max_size=3))),
         min_size=1,
         max_size=4,
     ),

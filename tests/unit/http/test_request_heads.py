@@ -138,9 +138,7 @@ def test_the_length_of_the_body_is_known_with_the_head(fields: list[bytes], body
         (b"HTTP/1.0", [b"Expect: else", b"Content-Length: 1"], False),
     ],
 )
-def test_only_an_http11_client_with_a_body_waits_for_100(
-    version: bytes, fields: list[bytes], expected: bool
-) -> None:
+def test_only_an_http11_client_with_a_body_waits_for_100(version: bytes, fields: list[bytes], expected: bool) -> None:
     assert head_of(get(*fields, line=b"POST / " + version)).block.expect_continue is expected
 
 
@@ -180,9 +178,7 @@ def test_names_with_an_underscore_are_dropped() -> None:
 
 
 def test_names_with_an_underscore_can_be_mapped_but_never_decide() -> None:
-    data = get(
-        *UNDERSCORES, b"X-Y: 2", b"Connection: keep-alive", b"Content_Type: a/b", b"Trans_fer-Encoding: a"
-    )
+    data = get(*UNDERSCORES, b"X-Y: 2", b"Connection: keep-alive", b"Content_Type: a/b", b"Trans_fer-Encoding: a")
     head = head_of(data, header_map="dangerous")
     assert head.block.environ == {
         "HTTP_HOST": "a",
@@ -228,9 +224,7 @@ def test_the_end_is_that_of_the_first_head() -> None:
 
 
 @pytest.mark.parametrize(("data", "count", "bodies"), VALID)
-def test_requests_in_a_row_are_read_alike_when_split_anywhere(
-    data: bytes, count: int, bodies: list[bytes]
-) -> None:
+def test_requests_in_a_row_are_read_alike_when_split_anywhere(data: bytes, count: int, bodies: list[bytes]) -> None:
     whole = read(data)
     assert whole.complete
     assert (len(whole.heads), whole.bodies) == (count, bodies)

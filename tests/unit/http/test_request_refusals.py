@@ -80,9 +80,7 @@ def test_a_known_block_is_too_large_behind_a_longer_line() -> None:
 
 
 def test_zero_is_no_limit() -> None:
-    parser = new_parser(
-        limit_request_line=0, limit_request_fields=0, limit_request_field_size=0, limit_request_head=0
-    )
+    parser = new_parser(limit_request_line=0, limit_request_fields=0, limit_request_field_size=0, limit_request_head=0)
     data = get(*[b"A: " + b"b" * 20000] * 200, line=b"GET /" + b"a" * 20000 + b" HTTP/1.1")
     assert parser.parse(data) is not None
 

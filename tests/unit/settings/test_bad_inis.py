@@ -21,14 +21,14 @@ BAD = [
     ]),
     ("zzz = 1", [f"{AT} zzz: unknown setting; docs/settings.md has all names"]),
     ("workers = many", [
-        f'{AT} workers: "many" is not a number; give a whole number of processes from 1 to 1024, for example 4, or '
+        f'{AT} workers: "many" is not a number; give a whole number of processes from 1 to 512, for example 4, or '
         f'"auto"',
     ]),
     ("workers = 0", [
-        f'{AT} workers: 0 is too small; give a whole number of processes from 1 to 1024, for example 4, or "auto"',
+        f'{AT} workers: 0 is too small; give a whole number of processes from 1 to 512, for example 4, or "auto"',
     ]),
     ("workers = 4 ; four of them", [
-        f'{AT} workers: "4 ; four of them" is not a number; give a whole number of processes from 1 to 1024, for '
+        f'{AT} workers: "4 ; four of them" is not a number; give a whole number of processes from 1 to 512, for '
         'example 4, or "auto"; a comment needs a line of its own',
     ]),
     ("timeout = soon", [f'{AT} timeout: "soon" is not a duration; give seconds, for example 30, or 250ms, 5m, 1h']),
@@ -229,7 +229,7 @@ CONFIG_FILES = [
     ("\nx = undefined", 'prod.ini:3 [server:main] config: "conf.py" raised NameError: name \'undefined\' is not '
      "defined (line 2)"),
     ("raise SystemExit(3)", 'prod.ini:3 [server:main] config: "conf.py" raised SystemExit: 3 (line 1)'),
-    ("workers = 'many'", 'conf.py:1 workers: "many" is not a number; give a whole number of processes from 1 to 1024, '
+    ("workers = 'many'", 'conf.py:1 workers: "many" is not a number; give a whole number of processes from 1 to 512, '
      'for example 4, or "auto"'),
     ("def pre_fork(server): pass", "conf.py:1 pre_fork: pre_fork must take 2 arguments: server, worker"),
     ("bind = [8080]", 'conf.py:1 bind: "8080" is only a number; give host:port, for example 127.0.0.1:8080'),

@@ -37,7 +37,7 @@ def test_the_ini_wins_over_the_config_file_over_the_environment(
 
 def test_a_wrong_variable_of_the_environment_is_named(read: Read) -> None:
     assert [str(problem) for problem in read("", {"WEB_CONCURRENCY": "lots"}).problems] == [
-        '$WEB_CONCURRENCY workers: "lots" is not a number; give a whole number of processes from 1 to 1024, for '
+        '$WEB_CONCURRENCY workers: "lots" is not a number; give a whole number of processes from 1 to 512, for '
         "example "
         '4, or "auto"'
     ]
