@@ -119,7 +119,7 @@ class Duration(Kind[float]):
     """A time span in seconds; a plain number is seconds, as existing files have it."""
 
     what = "duration"
-    pattern = re.compile(r"([0-9_]+(?:\.[0-9]+)?|\.[0-9]+)\s*(ms|s|m|h|d|)", re.ASCII | re.IGNORECASE)
+    pattern = re.compile(r"([0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|s|m|h|d|)", re.ASCII | re.IGNORECASE)
 
     def __init__(self, low: float = 0.0, high: float = 3.2e8) -> None:
         self.low, self.high = low, high
@@ -128,7 +128,7 @@ class Duration(Kind[float]):
         found = self.pattern.fullmatch(text)
         if not found:
             raise ValueError(f"{quoted(text)} is not a duration; give seconds, for example 30, or 250ms, 5m, 1h")
-        seconds = float(found[1].replace("_", "") or 0) * SECONDS[found[2].lower()]
+        seconds = float(found[1].replace("_", "")) * SECONDS[found[2].lower()]
         if not self.low <= seconds <= self.high:
             bound = f"{self.low:g} seconds or more" if seconds < self.low else f"{self.high:g} seconds or less"
             raise ValueError(f"{text} is too {'short' if seconds < self.low else 'long'}; give {bound}")

@@ -10,6 +10,9 @@ from .cpus import usable_cpus
 from .kinds import Kind, Whole, quoted
 from .surroundings import Surroundings
 
+HIGHEST_ID = 2**32 - 2  # of users and groups; man 2 setuid
+MOST_WORKERS = 512  # half of the scoreboard's slots: a generation must find room beside the one that it replaces
+
 
 class Path(Kind[str | None]):
     """A file or folder, relative to the ini's folder; `plain` words and what has `prefixes` stay as they are.
@@ -72,6 +75,10 @@ class Folders(Kind[tuple[str, ...]]):
         return ", ".join(value)
 
 
+def _identity_number(text: str) -> int:
+    return Whole(0, HIGHEST_ID, "a number from 0 to 4294967294").parse(str(int(text)), Surroundings("", ""))
+
+
 class User(Kind[int | None]):
     """A user, by name or number; the value is the number."""
 
@@ -81,7 +88,7 @@ class User(Kind[int | None]):
         import pwd  # only a start that changes the user pays for it
 
         if text.isdecimal():
-            return int(text)
+            return _identity_number(text)
         try:
             return pwd.getpwnam(text).pw_uid
         except KeyError:
@@ -97,7 +104,7 @@ class Group(Kind[int | None]):
         import grp
 
         if text.isdecimal():
-            return int(text)
+            return _identity_number(text)
         try:
             return grp.getgrnam(text).gr_gid
         except KeyError:
@@ -108,10 +115,10 @@ class Workers(Kind[int]):
     """How many processes: a number, or `auto`, one for each processor that this process may use."""
 
     what = "whole number, or auto"
-    whole = Whole(1, 1024, 'a whole number of processes from 1 to 1024, for example 4, or "auto"')
+    whole = Whole(1, MOST_WORKERS, f'a whole number of processes from 1 to {MOST_WORKERS}, for example 4, or "auto"')
 
     def parse(self, text: str, around: Surroundings) -> int:
-        return min(usable_cpus(), 1024) if text.lower() == "auto" else self.whole.parse(text, around)
+        return min(usable_cpus(), MOST_WORKERS) if text.lower() == "auto" else self.whole.parse(text, around)
 
 
 class ConfigFile(Path):

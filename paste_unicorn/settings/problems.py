@@ -41,7 +41,11 @@ class Problem:
     level: str = "error"
 
     def __str__(self) -> str:
-        return f"{self.place} {self.name}: {self.sentence}"
+        line = f"{self.place} {self.name}: {self.sentence}"
+        if line.isprintable():
+            return line
+        # What somebody wrote must not look like a second line, nor steer a terminal.
+        return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in line)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

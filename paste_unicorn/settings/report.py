@@ -21,11 +21,11 @@ def verdict(resolved: Resolved) -> str:
     """All problems and notes, and in the last line whether the server would start, for `check_config`."""
     lines = [str(problem) for problem in resolved.problems]
     lines += [f"{note.level}: {note}" for note in resolved.notes]
-    file = resolved.source.path or "the settings"
-    where = f"{file} [{resolved.source.section}]"
     found = len(resolved.problems)
     if found:
-        lines.append(f"{where}: {found} {'error' if found == 1 else 'errors'}; a server would not start with this")
+        lines.append(
+            f"{resolved.place}: {found} {'error' if found == 1 else 'errors'}; a server would not start with this"
+        )
     else:
-        lines.append(f"{where}: the settings are fine")
+        lines.append(f"{resolved.place}: the settings are fine")
     return "\n".join(lines) + "\n"

@@ -35,7 +35,7 @@ class Resolved:
     `origins` says of each row, by name, where its value was said.
     """
 
-    source: Source
+    place: Place  # the section as a whole
     settings: Settings | None
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
@@ -63,7 +63,8 @@ class _Resolution:
 
     def run(self, local_conf: Mapping[str, str], source: Source) -> Resolved:
         heard = Heard(_warns_of_unknown(local_conf))
-        heard.ini(local_conf, IniLines(source, self._around.cwd))
+        lines = IniLines(source, self._around.cwd)
+        heard.ini(local_conf, lines)
         file = self._config_file(heard)
         if file is not None:
             heard.config_file(file)
@@ -75,7 +76,7 @@ class _Resolution:
         self._said += Checks(self._values, self._places, self._around).problems()
         errors = in_order(problem for problem in self._said if problem.level == "error")
         return Resolved(
-            source,
+            lines.place(""),
             None if errors else settings_of({name: self._values[name] for name in ROWS}),
             errors,
             in_order(problem for problem in self._said if problem.level != "error"),
@@ -116,7 +117,7 @@ class _Resolution:
         for given, value in zip(several[1:], values[1:], strict=True):
             if value != values[0]:
                 where = first.place.seen_from(given.place)
-                said = f"{where} says {first.written} = {first.value}"
+                said = f"{where} says {first.written} = {_on_one_line(first.value)}"
                 self._say(given, f'{quoted(given.value)}, but {said}, and both are "{row.name}"; keep one')
         self._judge(several[0], values[0])
         self._values[row.name] = values[0]
@@ -177,6 +178,10 @@ def hook_problems(resolved: Resolved) -> tuple[Problem, ...]:
         except HookError as error:
             found.append(Problem(resolved.origins[name], name, str(error).removeprefix(f"{name}: ")))
     return tuple(found)
+
+
+def _on_one_line(value: object) -> str:
+    return quoted(" ".join(str(value).split()))[1:-1]
 
 
 def _comment_in(text: str | None, row: Row[Any], around: Surroundings) -> str:
