@@ -5,7 +5,7 @@ from __future__ import annotations
 from .kinds import Choice, Kind, quoted
 from .surroundings import Surroundings
 
-SAME = {"gthread": "threads", "thread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi": "gevent"}
+SAME = {"gthread": "threads", "gevent_wsgi": "gevent", "gevent_pywsgi": "gevent"}
 OTHER_PROTOCOLS = ("asgi", "uvicorn", "uvicorn_worker", "tornado", "aiohttp", "hypercorn")
 
 

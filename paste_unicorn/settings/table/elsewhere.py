@@ -59,7 +59,6 @@ def _advice(server: str, name: str, sentence: str) -> Elsewhere:
 
 _NAMES = [
     _means("", "no_sendfile", "sendfile", translate=_inverted),
-    _means("", "statsd_to", "statsd_host"),
     # waitress
     _means("waitress", "listen", "bind"),
     _means("waitress", "unix_socket", "bind", translate=lambda text: f"unix:{text}"),

@@ -49,7 +49,6 @@ class LogSettings:
     logconfig_dict: dict[str, object] | None = row(
         "logconfig_dict", Dictionary(), None,
         "The same as a dictionary; only a `config` .py can give it.",
-        also=("log_config_dict",),
     )  # fmt: skip
     logconfig_json: str | None = row(
         "logconfig_json", Path(exists="file"), None,
@@ -88,7 +87,7 @@ class LogSettings:
     enable_stdio_inheritance: bool = row(
         "enable_stdio_inheritance", Switch(), False,
         "Standard output and error are always inherited, and never buffered for long.",
-        also=("enable_stdio_inherit",), stage=Stage.IGNORED,
+        stage=Stage.IGNORED,
         advice="standard output and error are always inherited here", level="info",
     )  # fmt: skip
     statsd_host: str | None = row(

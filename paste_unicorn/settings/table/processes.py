@@ -26,7 +26,7 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     worker_class: str = row(
         "worker_class", WorkerClass(), "sync",
         "How workers move bytes.",
-        also=("worker",), stage=Stage.LATER_REFUSED, advice="sync is what works today",
+        stage=Stage.LATER_REFUSED, advice="sync is what works today",
     )  # fmt: skip
     threads: int = row(
         "threads", Whole(1, 10_000), 1,
@@ -74,7 +74,6 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     daemon: bool = row(
         "daemon", Switch(), False,
         "Go to the background. `paster serve --daemon` does it better.",
-        also=("daemonize",),
     )  # fmt: skip
     chdir: str | None = row(
         "chdir", Path(exists="folder"), None,

@@ -26,7 +26,7 @@ class ProxySettings:
         "forwarded_allow_ips", Peers(), LOOPBACK,
         "Peers whose forwarded fields are believed: addresses, networks, `*` for everybody. Peers that come "
         "by a Unix socket (`unix:`) are believed too, unless the list is empty.",
-        also=("forwarded_allow_from",), env="FORWARDED_ALLOW_IPS", empty=NOBODY,
+        env="FORWARDED_ALLOW_IPS", empty=NOBODY,
     )  # fmt: skip
     secure_scheme_headers: tuple[tuple[str, str], ...] = row(
         "secure_scheme_headers", Pairs("HEADER = value"), SECURE_SCHEMES,
