@@ -115,11 +115,11 @@ class HeadParser:
                 head_end = data.find(b"\r\n\r\n", line_end)
                 return self._parse(data[: head_end + 4], seen)
             blocks.keep(raw_block, block, len(raw_block))
-            return _new_tuple(Head, (line, block, end, block.keep, block.body))
+            return _new_tuple(Head, (line, block, end, block.keep, block.body, None))
         if head_end > self._head_limit:
             # The block may have come before with a shorter line.
             self._fields.check_in_order(raw_block.split(b"\r\n"), 0, line_end)
-        head: Head = _new_tuple(Head, (line, block, end, block.keep, block.body))
+        head: Head = _new_tuple(Head, (line, block, end, block.keep, block.body, {}))
         self._heads.keep(data[:end], head, end)
         return head
 

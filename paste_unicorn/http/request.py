@@ -1,7 +1,7 @@
 """What a request is: a request line and a block of header fields, each parsed once and then shared.
 
 Both live in the parser's caches and belong to many requests at a time: nobody changes them but for
-`prepared`, where the next floor keeps what it derives from the same bytes. Nothing that depends on the peer
+`Head.prepared`, where the next floor keeps what it derives from the same bytes. Nothing that depends on the peer
 or the body may go there.
 """
 
@@ -25,7 +25,6 @@ class RequestLine:
         "http11",
         "method",
         "path",
-        "prepared",
         "query",
         "raw",
         "target",
@@ -52,7 +51,6 @@ class RequestLine:
         self.version = "HTTP/1.1" if http11 else "HTTP/1.0"
         self.authority = authority  # of an absolute-form target: it replaces Host (RFC 9112 §3.2.2)
         self.form = form  # ORIGIN, ABSOLUTE or ASTERISK
-        self.prepared: dict[str, str] | None = None  # for the next floor: what the line adds to an environ
 
     def __repr__(self) -> str:
         return f"<RequestLine {self.method} {self.target} {self.version}>"
@@ -61,7 +59,7 @@ class RequestLine:
 class FieldBlock:
     """One valid block of header fields, as it is judged for HTTP/1.1 or for HTTP/1.0."""
 
-    __slots__ = ("_fields", "body", "environ", "expect_continue", "forwarder", "keep", "prepared", "raw")
+    __slots__ = ("_fields", "body", "environ", "expect_continue", "forwarder", "keep", "raw")
 
     def __init__(
         self,
@@ -78,7 +76,6 @@ class FieldBlock:
         self.body = body  # 0: none; n: so many bytes; -1: chunked
         self.expect_continue = expect_continue  # an HTTP/1.1 client with a body may be waiting for 100
         self.keep = keep  # version and Connection allow a next request (RFC 9112 §9.3)
-        self.prepared: dict[Any, dict[str, Any]] = {}  # for the next floor: the base of an environ
         self._fields: tuple[tuple[str, str], ...] | None = None
 
     @property
@@ -108,3 +105,4 @@ class Head(NamedTuple):
     end: int  # index of the first byte after the head
     keep: bool  # version and Connection allow a next request
     body: int  # 0: none; n: so many bytes; -1: chunked
+    prepared: dict[Any, dict[str, Any]] | None  # room for what the next floor makes of it, where the head is kept

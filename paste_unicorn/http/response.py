@@ -10,6 +10,7 @@ Connection and the framing depend on more than that, and are put behind it each 
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import NamedTuple
 
 from . import grammar
@@ -35,11 +36,14 @@ HOP_BY_HOP = frozenset(
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-
-# Sizes of the caches: entries and bytes, a generation.
+# Sizes of the caches: entries and bytes, a generation; bytes of a usual line.
 _HEADS = (128, 64 << 10)
 _LINES = (512, 64 << 10)
-_FRAMINGS = 16  # of one head
+_USUAL_LINE = 64
+
+# What the head of an answer makes of the fields that are noted; others are ordinary.
+_ORDINARY = ""
+_NOTED = frozenset(("content-length", "date", "server"))
 
 
 class BadResponse(ValueError):
@@ -47,14 +51,12 @@ class BadResponse(ValueError):
 
 
 class Prepared:
-    """The head of an answer as the application gave it, judged and rendered; shared, and changed by `frame`
-    alone."""
+    """The head of an answer as the application gave it, judged and rendered; shared, never changed."""
 
     __slots__ = (
         "bodiless",
         "content_length",
         "fields",
-        "framings",
         "has_date",
         "has_server",
         "prefix",
@@ -81,7 +83,6 @@ class Prepared:
         self.bodiless = bodiless  # 204, 205, 304 (RFC 9110 §15)
         self.has_date = has_date  # the application's: ours is not to be added
         self.has_server = has_server
-        self.framings: dict[tuple[bool, bool, bool, int | None], Framing] = {}  # kept by `frame`
 
 
 class Framing(NamedTuple):
@@ -100,10 +101,11 @@ class ResponseHeads:
         """`server_header`: the Server field's value; empty for none. Raises BadResponse."""
         if grammar.FIELD_VALUE.fullmatch(server_header) is None:
             raise BadResponse(f"{server_header!r} can't be the value of a Server field")
-        self._server_line = f"Server: {server_header}\r\n" if server_header else ""
+        self._server_line = f"Server: {server_header}\r\n".encode("latin-1") if server_header else b""
         self._heads = HeadCache[tuple[str, tuple[tuple[str, str], ...]], Prepared](*_HEADS)
         self._find_head = self._heads.young.get
-        self._lines = HeadCache[tuple[str, str], tuple[str, str]](*_LINES)
+        self._lines = HeadCache[tuple[str, str], tuple[str, bytes]](*_LINES)
+        self._find_line = self._lines.young.get
 
     def begin(self, status: str, fields: list[tuple[str, str]]) -> Prepared:
         """What `start_response` was given, ready to be sent. Raises BadResponse."""
@@ -126,46 +128,52 @@ class ResponseHeads:
         if not isinstance(status, str) or grammar.STATUS.fullmatch(status) is None:
             raise BadResponse(f"{status!r} is not the status of an answer: give one such as '200 OK'")
         status_code = int(status[:3])
-        bodiless = status_code in (204, 205, 304)
-        names: list[str] = []
-        lines: list[str] = []
-        content_length = None
-        for field in fields:
-            known = self._lines.recall(field, 0)
-            if known is None:
-                known = _render(field)
-                self._lines.keep(field, known, len(known[1]))
-            name, line = known
-            if name == "content-length":
-                if content_length is not None:
-                    raise BadResponse("there are several Content-Length fields in the response")
-                content_length = int(field[1])
-                # RFC 9110 §8.6: never in a 204; §15.3.6: in a 205 it can only be 0, and that is ours to say.
-                if status_code in (204, 205):
-                    continue
-            names.append(name)
-            lines.append(line)
-        has_server = "server" in names
         # RFC 9112 §4: the space after the code stands there even when no reason follows.
-        head = f"HTTP/1.1 {status if len(status) > 3 else status + ' '}\r\n"
-        prefix = "".join((head, "" if has_server else self._server_line, *lines)).encode("latin-1")
-        if status_code in (204, 205):
+        status_line = f"HTTP/1.1 {status if len(status) > 3 else status + ' '}\r\n".encode("latin-1")
+        lines = [status_line, self._server_line]
+        content_length = None
+        has_date = has_server = False
+        find = self._find_line
+        for field in fields:
+            noted, line = find(field) or self._line(field)
+            if noted:
+                if noted == "date":
+                    has_date = True
+                elif noted == "server":
+                    has_server = True
+                    lines[1] = b""
+                else:
+                    if content_length is not None:
+                        raise BadResponse("there are several Content-Length fields in the response")
+                    content_length = int(field[1])
+                    # RFC 9110 §8.6: never in a 204; §15.3.6: in a 205 only 0, and that is ours to say.
+                    if status_code in (204, 205):
+                        continue
+            lines.append(line)
+        bodiless = status_code in (204, 205, 304)
+        if bodiless and status_code != 304:
             content_length = None
-        return Prepared(status, fields, prefix, status_code, content_length, bodiless, "date" in names, has_server)
+        return Prepared(status, fields, b"".join(lines), status_code, content_length, bodiless, has_date, has_server)
+
+    def _line(self, field: tuple[str, str]) -> tuple[str, bytes]:
+        line = self._lines.recall(field, _USUAL_LINE)
+        if line is None:
+            line = _render(field)
+            self._lines.keep(field, line, len(line[1]))
+        return line
 
     def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False) -> bytes:
         """A whole answer that closes the connection. `date` is from `http_date`."""
         text = f"{refusal.status} {refusal.reason}\n\n{refusal.sentence}\n".encode("latin-1")
         head = (
-            f"HTTP/1.1 {refusal.status} {refusal.reason}\r\n{self._server_line}"
-            f"Date: {date.decode('ascii')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
-        )
-        return head.encode("latin-1") + (b"" if head_request else text)
+            b"HTTP/1.1 %d %b\r\n%bDate: %b\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+        ) % (refusal.status, refusal.reason.encode("latin-1"), self._server_line, date, len(text))
+        return head if head_request else head + text
 
 
-def _render(field: tuple[str, str]) -> tuple[str, str]:
-    """The name in lower case, and the line. Raises BadResponse."""
+def _render(field: tuple[str, str]) -> tuple[str, bytes]:
+    """The name in lower case where it is noted, and the line. Raises BadResponse."""
     if not (isinstance(field, tuple) and len(field) == 2):
         raise BadResponse(f"the response field {field!r} is not a tuple of name and value")
     name, value = field
@@ -183,7 +191,7 @@ def _render(field: tuple[str, str]) -> tuple[str, str]:
         grammar.CONTENT_LENGTH.fullmatch(value) is None or len(value) > grammar.LARGEST_LENGTH_DIGITS
     ):
         raise BadResponse(f"the Content-Length {value!r} of the response is not a number of bytes")
-    return lower, f"{name}: {value}\r\n"
+    return lower if lower in _NOTED else _ORDINARY, f"{name}: {value}\r\n".encode("latin-1")
 
 
 def frame(prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None) -> Framing:
@@ -192,23 +200,23 @@ def frame(prepared: Prepared, http11: bool, head_request: bool, keep: bool, body
     `keep`: the request and the worker allow another one. `body_length`: what the whole body will be, where
     that is known and the application did not say it.
     """
-    memory = prepared.framings
-    key = (http11, head_request, keep, body_length)
-    framing = memory.get(key)
-    if framing is None:
-        framing = _frame(prepared, http11, head_request, keep, body_length)
-        if len(memory) >= _FRAMINGS:
-            memory.clear()
-        memory[key] = framing
-    return framing
+    status_code = prepared.status_code if prepared.bodiless else 200
+    return _frame(status_code, prepared.content_length, http11, head_request, keep, body_length)
 
 
-def _frame(prepared: Prepared, http11: bool, head_request: bool, keep: bool, body_length: int | None) -> Framing:
-    length = prepared.content_length
+@lru_cache(maxsize=1024)
+def _frame(
+    status_code: int,
+    length: int | None,
+    http11: bool,
+    head_request: bool,
+    keep: bool,
+    body_length: int | None,
+) -> Framing:
     line = b""
-    if prepared.bodiless:
+    if status_code in (204, 205, 304):
         how = NO_BODY
-        if prepared.status_code == 205:
+        if status_code == 205:
             line = b"Content-Length: 0\r\n"
     elif head_request:
         # RFC 9110 §8.6: only the length that a GET would have. An empty body of a HEAD says nothing of that.
@@ -243,9 +251,9 @@ def chunk(data: bytes) -> bytes:
 def early_hints(fields: list[tuple[str, str]]) -> bytes:
     """An interim answer (RFC 8297), for HTTP/1.1 clients only. Raises BadResponse."""
     lines = [_render(field) for field in fields]
-    if any(name == "content-length" for name, _ in lines):
+    if any(noted == "content-length" for noted, _ in lines):
         raise BadResponse("an interim answer has no Content-Length (RFC 9110 §8.6)")
-    return "".join(("HTTP/1.1 103 Early Hints\r\n", *(line for _, line in lines), "\r\n")).encode("latin-1")
+    return b"".join((b"HTTP/1.1 103 Early Hints\r\n", *(line for _, line in lines), b"\r\n"))
 
 
 def http_date(epoch: int) -> bytes:

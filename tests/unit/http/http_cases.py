@@ -134,16 +134,21 @@ REFUSED_LINES: list[tuple[bytes, Refusal]] = [
 ]
 
 BAD_HOSTS = [
-    b"", b" ", b"a b", b"a\tb", b"a,b", b"a, b", b"a/", b"a/b", b"/", b"u@a", b"u:p@a", b"@a", b"a?b", b"a#b", b"http://a",
-    b"a\\b", b"a:b", b"a:80:80", b"a:-1", b"a:+80", b"a: 80", b"a:8 0", b"a:65536", b"a:999999", b"a:080080", b"a:0x50",
+    b"", b" ", b"a b", b"a\tb", b"a,b", b"a, b", b"a/", b"a/b", b"/", b"u@a", b"u:p@a", b"@a", b"a?b", b"a#b",
+    b"http://a",
+    b"a\\b", b"a:b", b"a:80:80", b"a:-1", b"a:+80", b"a: 80", b"a:8 0", b"a:65536", b"a:999999", b"a:080080",
+    b"a:0x50",
     b":80", b":", b"::1", b"[::1", b"::1]", b"[]", b"[:80", b"[a]", b"[::g]", b"[::1]a", b"[::1]:b", b"[1.2.3.4]",
-    b"[::1%eth0]", b"[::1%25eth0]", b"[v1.a]", b"[1:2:3:4:5:6:7:8:9]", b"[::1]]", b"[[::1]]", b"a[::1]", b"%", b"a%", b"a%4",
+    b"[::1%eth0]", b"[::1%25eth0]", b"[v1.a]", b"[1:2:3:4:5:6:7:8:9]", b"[::1]]", b"[[::1]]", b"a[::1]", b"%",
+    b"a%", b"a%4",
     b"a%zz", b"<a>", b'"a"', b"a|b", b"a^b", b"{a}", b"`a`", b"\xc3\xa9", b"\xff", b"a\xa0",
 ]  # fmt: skip
 
 GOOD_HOSTS = [
-    b"a", b"A.Example", b"a.example.", b"a_b.example", b"a-b", b"a~b", b"127.0.0.1", b"127.0.0.1:8080", b"a:80", b"a:",
-    b"a:00080", b"a:65535", b"[::1]", b"[::1]:80", b"[::ffff:127.0.0.1]", b"[2001:DB8::1]:443", b"a%41b", b"xn--bcher-kva.example",
+    b"a", b"A.Example", b"a.example.", b"a_b.example", b"a-b", b"a~b", b"127.0.0.1", b"127.0.0.1:8080",
+    b"a:80", b"a:",
+    b"a:00080", b"a:65535", b"[::1]", b"[::1]:80", b"[::ffff:127.0.0.1]", b"[2001:DB8::1]:443", b"a%41b",
+    b"xn--bcher-kva.example",
     b"a!$&'()*+;=b",
 ]  # fmt: skip
 
@@ -184,6 +189,7 @@ REFUSED_HEADS: list[tuple[bytes, Refusal]] = [
     (get(b"A: \x7f"), no.CONTROL_IN_FIELD),
     (get(b"A\x00: b"), no.CONTROL_IN_FIELD),
     (get(b"A: b\x0b"), no.CONTROL_IN_FIELD),
+    (b"GET / HTTP/1.1\nHost: a\n\n", no.CONTROL_IN_LINE),
     (b"GET / HTTP/1.1\r\nHost: a\n\n", no.CONTROL_IN_FIELD),
     (b"GET / HTTP/1.1\r\nHost: a\r\n\n", no.CONTROL_IN_FIELD),
     # the limits (RFC 6585 §5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from http_cases import REFUSED, VALID, Reading, new_parser, read
 from hypothesis import example, given
@@ -12,8 +13,10 @@ from paste_unicorn.http.refusals import Refused
 
 ALL = [data for data, _ in REFUSED] + [data for data, _, _ in VALID]
 PIECES = [
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b":", b",", b";", b"\x00", b"\x7f", b"\x80", b"_", b"Host: b\r\n",
-    b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"HTTP/1.0", b"Expect: a\r\n",
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b" ", b"\t", b":", b",", b";", b"\x00", b"\x7f", b"\x80", b"_",
+    b"Host: b\r\n",
+    b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"HTTP/1.0",
+    b"Expect: a\r\n",
     b"0\r\n\r\n", b"1\r\na\r\n", b"GET / HTTP/1.1\r\n", b"A: b\r\n", b"%", b"#", b"=", b'"', b"Upgrade: h2c\r\n",
 ]  # fmt: skip
 WARM = new_parser()  # has seen all that came before
@@ -21,7 +24,7 @@ WARM = new_parser()  # has seen all that came before
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]
 
 
 def check(data: bytes, cuts: list[int]) -> Reading:
