@@ -91,13 +91,13 @@ class Exchange:
 
         `length` is what a collected chunked body turned out to have; -1 leaves the environ as the client sent it.
         """
-        line, block = head.line, head.block
+        line = head.line
         slot = self._slot
         started = self.now
         slot.begin(0, started, connection.peer_host, line.raw, head.body)
         response = Response(self._answering, connection, line, keep)
         try:
-            environ = connection.environs.make(line, block, connection.peer)
+            environ = connection.environs.make(head, connection.peer)
         except Refused as refused:
             slot.end(0)
             response.keep = False

@@ -1,9 +1,7 @@
 """Request and peer to environ (PEP 3333, "environ Variables"), by one copy of a prepared base.
 
-Hot: `Environs.make` runs once a request. What depends on the server alone, and what depends on the header block
-alone, is computed once and kept with the block (`FieldBlock.prepared`); what depends on the request line is kept with
-the line. What is left for a request is one dictionary copied (it already holds every key, so that it never has to
-grow) and two small ones laid over it.
+Hot: `Environs.make` runs once a request. What follows from the bytes of a head alone is computed once where the parser
+keeps that head (`Head.prepared`): then a request costs one dictionary copied and the peer laid over it.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..http.refusals import CONTRADICTING_SCHEMES, Refused
-from ..http.request import FieldBlock, RequestLine
+from ..http.request import FieldBlock, Head, RequestLine
 
 Environ = dict[str, Any]
 
@@ -53,45 +51,50 @@ class Environs:
         trusted: bool = False,
         secure_schemes: Iterable[tuple[str, str]] = (),
     ) -> None:
-        self._base = dict(base)
+        # Every key from the start, so that the copies need not grow.
+        keys = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "SERVER_PROTOCOL",
+                "REMOTE_ADDR", "REMOTE_PORT", "wsgi.input", "wsgi.early_hints")  # fmt: skip
+        self._base: Environ = {**dict.fromkeys(keys, ""), **base, "SCRIPT_NAME": prefix}
         self._prefix = prefix
         self._trusted = trusted
         self._secure_schemes = tuple(
             ("HTTP_" + name.upper().replace("-", "_"), value.lower()) for name, value in secure_schemes
         )
 
-    def make(self, line: RequestLine, block: FieldBlock, peer: dict[str, str]) -> Environ:
+    def make(self, head: Head, peer: dict[str, str]) -> Environ:
         """A fresh environ; the caller adds `wsgi.input` and what belongs to this one exchange.
 
         Raises Refused where a trusted proxy's fields contradict each other.
         """
-        ready = block.prepared.get(self)
-        if ready is None:
-            ready = block.prepared[self] = self._prepare(block)
-        environ = ready.copy()
-        environ.update(line.prepared or self._prepare_line(line))
+        memory = head.prepared
+        if memory is None:
+            environ = self._build(head.line, head.block)
+        else:
+            ready = memory.get(self)
+            if ready is None:
+                ready = memory[self] = self._build(head.line, head.block)
+            environ = ready.copy()
         environ.update(peer)
+        return environ
+
+    def _build(self, line: RequestLine, block: FieldBlock) -> Environ:
+        """Everything that follows from the bytes of the head alone."""
+        environ = self._base.copy()
+        environ.update(block.environ)
+        environ["REQUEST_METHOD"] = line.method
+        environ["PATH_INFO"] = _below(line.path, self._prefix) if self._prefix else line.path
+        environ["QUERY_STRING"] = line.query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = line.target
+        environ["SERVER_PROTOCOL"] = line.version
         if line.authority is not None:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces the Host field.
             environ["HTTP_HOST"] = line.authority
-        if block.forwarder and self._trusted:
-            self._forward(environ, block, line)
-        return environ
-
-    def _prepare(self, block: FieldBlock) -> Environ:
-        environ: Environ = dict.fromkeys(
-            ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "SERVER_PROTOCOL",
-             "REMOTE_ADDR", "REMOTE_PORT", "wsgi.input", "wsgi.early_hints"), "",
-        )  # fmt: skip
-        environ.update(self._base)
-        environ["SCRIPT_NAME"] = self._prefix
-        environ.update(block.environ)
         if self._trusted:
             scheme = self._forwarded_scheme(block)
             if scheme:
                 environ["wsgi.url_scheme"] = scheme
-        # Room for what the server and frameworks add, so that the copies need not grow one by one.
-        return environ.copy()
+            self._forward(environ, block, line)
+        return environ
 
     def _forwarded_scheme(self, block: FieldBlock) -> str | None:
         says_https = [
@@ -102,17 +105,6 @@ class Environs:
         if any(says_https) != all(says_https):
             raise Refused(CONTRADICTING_SCHEMES)
         return "https" if says_https[0] else "http"
-
-    def _prepare_line(self, line: RequestLine) -> dict[str, str]:
-        line.prepared = prepared = {
-            "REQUEST_METHOD": line.method,
-            "PATH_INFO": _below(line.path, self._prefix),
-            "QUERY_STRING": line.query,
-            "RAW_URI": line.target,
-            "REQUEST_URI": line.target,
-            "SERVER_PROTOCOL": line.version,
-        }
-        return prepared
 
     def _forward(self, environ: Environ, block: FieldBlock, line: RequestLine) -> None:
         """Fields with an underscore that this trusted peer may set; of `forwarder_headers` only."""
