@@ -36,7 +36,7 @@ def sample(tmp_path: Path) -> Callable[[str], Sample]:
         port = free_port()
         ini = folder / name
         text, count = re.subn(
-            r"(?m)^(port = |    127\.0\.0\.1:|    \[::1\]:)\d+$", rf"\g<1>{port}", ini.read_text()
+            r"(?m)^(port = |(?:bind = |    )(?:127\.0\.0\.1|\[::1\]):)\d+$", rf"\g<1>{port}", ini.read_text()
         )
         assert count, f"{name} names no port"
         ini.write_text(text)
