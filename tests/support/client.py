@@ -159,11 +159,17 @@ class Client:
         return line + newline
 
     def read_exactly(self, count: int) -> bytes:
-        while len(self.received) < count:
+        pieces, have = [self.received], len(self.received)
+        self.received = b""
+        while have < count:
             if not self.read_some():
-                raise Closed(f"the connection ended after {len(self.received)} of {count} bytes of a body")
-        data, self.received = self.received[:count], self.received[count:]
-        return data
+                raise Closed(f"the connection ended after {have} of {count} bytes of a body")
+            pieces.append(self.received)
+            have += len(self.received)
+            self.received = b""
+        data = b"".join(pieces)
+        self.received = data[count:]
+        return data[:count]
 
     def read_head(self) -> tuple[int, str, list[tuple[str, str]]]:
         """Status, reason and fields; judged by RFC 9112 §4 and §5."""

@@ -46,7 +46,7 @@ def still_open(clients: list[Client]) -> list[Client]:
 
 
 def good_clients(server: Server, threads: int = 4, requests: int = 100) -> list[str]:
-    """Ordinary clients, half of them with a connection a request; what failed, one line each."""
+    """Ordinary clients, half of them with a connection a request; what failed first for each, one line each."""
     failures: list[str] = []
 
     def one_by_one() -> None:
@@ -57,6 +57,7 @@ def good_clients(server: Server, threads: int = 4, requests: int = 100) -> list[
                     failures.append(f"{answer}")
             except (AssertionError, OSError) as error:
                 failures.append(f"a connection a request, number {number}: {error!r}")
+                return
 
     def kept_alive() -> None:
         try:

@@ -1,0 +1,89 @@
+"""Every request that had a request line gets one line in the access log, however it ended; none can forge one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.checks import get, is_cut, post, script
+from support.client import request_bytes
+from support.server import Server, wait_for
+
+SETTINGS = {"accesslog": "{directory}/access.log", "access_log_format": "json", "header_timeout": "1"}
+HOST = b"Host: localhost"
+
+
+def lines(server: Server) -> list[dict[str, Any]]:
+    """The log so far; each line must be JSON by itself."""
+    text = (server.directory / "access.log").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def check_one_line(server: Server, mark: str) -> dict[str, Any]:
+    """Wait until there is a line that holds the mark; there is never a second one."""
+    wait_for(lambda: any(mark in json.dumps(line) for line in lines(server)), f"an access line with {mark}")
+    server.get("/after")
+    found = [line for line in lines(server) if mark in json.dumps(line)]
+    assert len(found) == 1, found
+    return found[0]
+
+
+ENDINGS = {
+    "ok": (get(HOST, target=b"/?mark-ok"), 200),
+    "head": (get(HOST, target=b"/?mark-head", method=b"HEAD"), 200),
+    "not-found": (get(HOST, target=b"/no-such?mark-not-found"), 404),
+    "bad-host": (get(b"Host: a b", target=b"/?mark-bad-host"), 400),
+    "bad-length": (post(b"Content-Length: -1", target=b"/?mark-bad-length"), 400),
+    "bad-version": (get(HOST, target=b"/?mark-bad-version", version=b"HTTP/2.0"), 505),
+    "bad-method": (get(HOST, target=b"/?mark-bad-method", method=b"BREW"), 501),
+    "bad-chunk": (post(b"Transfer-Encoding: chunked", body=b"x\r\n", target=b"/echo?mark-bad-chunk"), 400),
+    "slow-head": (b"GET /?mark-slow-head HTTP/1.1\r\nHost: local", 408),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_request_gets_one_line_with_its_status(server: Server, name: str) -> None:
+    data, status = ENDINGS[name]
+    with server.connect() as client:
+        client.send(data)
+        answer = client.read_answer("HEAD" if name == "head" else "GET")
+    assert answer.status == status
+    assert str(status) in json.dumps(check_one_line(server, f"mark-{name}"))
+
+
+def test_request_that_failed_gets_one_line(server: Server) -> None:
+    server.get(script(error="ValueError", key="mark-failed"))
+    assert "500" in json.dumps(check_one_line(server, "mark-failed"))
+
+
+def test_request_that_was_cut_gets_one_line(server: Server) -> None:
+    with server.connect() as client:
+        target = script(error="ValueError", at="then", kind="generator", blocks=["a", "b"], key="mark-cut")
+        client.send(request_bytes("GET", target))
+        assert is_cut(client)
+    check_one_line(server, "mark-cut")
+
+
+def test_request_whose_client_went_gets_one_line(server: Server) -> None:
+    with server.connect() as client:
+        client.send(get(HOST, target=b"/big?size=50000000&mark-gone"))
+        client.read_head()
+        client.reset()
+    check_one_line(server, "mark-gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("agent", get(HOST, b'User-Agent: mark-agent", "status": "200"}\t{\\\xff\xc2\x85', target=b"/")),
+        ("referer", get(HOST, b"Referer: mark-referer\xe2\x80\xa8{}")),
+        ("path", get(HOST, target=b"/mark-path%0a%22%0d%5c")),
+        ("query", get(HOST, target=b'/?mark-query"%0a')),
+        ("refused", get(b"Host: a b", target=b'/?mark-refused"%0a')),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_no_request_can_forge_a_line(server: Server, name: str, data: bytes) -> None:
+    server.ask(data)
+    check_one_line(server, f"mark-{name}")
