@@ -129,6 +129,9 @@ class Fields:
 
     def _judge(self, head: bytes) -> None:
         """What llhttp says of the head as it came. Raises HttpParserError."""
+        if b"\t" in head:
+            # RFC 9112 §5.1: white space behind a value is no part of it. llhttp minds a tab behind "chunked".
+            head = grammar.SPACE_BEHIND_VALUE.sub(b"", head)
         # RFC 9110 §7.8: a server may ignore Upgrade; to us it is a request like others.
         with suppress(httptools.HttpParserUpgrade):
             httptools.HttpRequestParser(None).feed_data(head)

@@ -1,7 +1,7 @@
 """The rules of RFC 9110, 9112 and 3986 that llhttp leaves to us, each under its own name.
 
-Only patterns and the predicates made of them: what a violation means is said in `refusals.py`. Every pattern
-is for `fullmatch`, and none can backtrack more than linearly in what it is given.
+Only patterns and the predicates made of them: what a violation means is said in `refusals.py`. No pattern can
+backtrack more than linearly in what it is given.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ HTTP_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # §2.2: a bare CR is invalid; a line may end in a single LF for a lenient recipient, which we are not.
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 CONTROL_OR_TAB = re.compile(rb"[\x00-\x1f\x7f]")
+
+# RFC 9112 §5: field-line = field-name ":" OWS field-value OWS. Not in a line of white space alone: that is a fold.
+SPACE_BEHIND_VALUE = re.compile(rb"(?<=[!-~\x80-\xff])[\t ]+(?=\r\n)")
 
 # RFC 3986 §2.1: pct-encoded = "%" HEXDIG HEXDIG.
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

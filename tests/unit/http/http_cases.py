@@ -236,7 +236,9 @@ REFUSED_HEADS: list[tuple[bytes, Refusal]] = [
     (post(b"Transfer-Encoding: chunked chunked"), no.BAD_CODING),
     (post(b'Transfer-Encoding: "chunked"'), no.BAD_CODING),
     (post(b"Transfer-Encoding: chunked\xa0"), no.BAD_CODING),
-    (post(b"Transfer-Encoding: chunked\t"), no.BAD_FIELD),  # llhttp's own rule
+    (post(b"Transfer-Encoding: chunked\t", b" ", b"A: b"), no.FOLDED_FIELD),
+    (post(b"Transfer-Encoding: chunked\t", b"\t"), no.FOLDED_FIELD),
+    (post(b"Transfer-Encoding: chunked", b"A: b\t", b"C \t: d"), no.BAD_FIELD),
     (get(b"A: b\n\r\nC: d"), no.CONTROL_IN_FIELD),
     (get(b"A: b\n\nC: d"), no.CONTROL_IN_FIELD),
     (get(b"A: b\n"), no.CONTROL_IN_FIELD),

@@ -111,6 +111,8 @@ BODIES = [
     ([b"Content-Length: " + b"0" * 30 + b"1"], 1),
     ([b"Transfer-Encoding: chunked"], -1),
     ([b"TRANSFER-ENCODING: \tChunked "], -1),
+    ([b"Transfer-Encoding: chunked\t", b"A: \t", b"B:\t"], -1),
+    ([b"Transfer-Encoding: chunked \t \t"], -1),
 ]
 
 
