@@ -19,9 +19,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     name = environ["PATH_INFO"].strip("/").encode("latin-1").decode("utf-8", "replace") or "world"
     name = name.replace("&", "&amp;").replace("<", "&lt;")
     body = PAGE.format(name=name, pid=os.getpid(), parent=os.getppid()).encode("utf-8")
-    start_response(
-        "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
-    )
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
     return [body]
 
 

@@ -97,11 +97,7 @@ def compile_format(text: str) -> Line:
         near = difflib.get_close_matches(text, [*PRESETS, JSON], n=1)
         raise AccessLogFormatProblem(
             f'access_log_format: "{text}" names no atom such as {{h}}; '
-            + (
-                f'did you mean the preset "{near[0]}"?'
-                if near
-                else "write atoms, or common, combined or json"
-            )
+            + (f'did you mean the preset "{near[0]}"?' if near else "write atoms, or common, combined or json")
         )
     whole = "".join(layout)
     fields = Fields(match["field"].lower() for match in matches if match["field"] and match["where"] == "i")

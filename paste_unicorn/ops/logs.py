@@ -42,24 +42,24 @@ class Logs:
     def __init__(self, console: Console) -> None:
         self.error = logging.getLogger(ERROR)
         self.access: AccessLog | None = None
-        self.error_fd = (
-            console.fd
-        )  # for faulthandler: a descriptor that stays valid when the logs are reopened
+        self.error_fd = console.fd  # for faulthandler: a descriptor that stays valid when the logs are reopened
         self._console = console
         self._sinks: list[Sink] = []  # files of ours
         self._syslogs: list[SyslogSink] = []
+        self._owner: tuple[int, int] | None = None  # whom the files were given to
         self._captured = False  # standard output and error go into the error log
         self._follow: logging.FileHandler | None = None  # the configured file that error_fd is a duplicate of
 
     def reopen(self) -> None:
-        """After a rotation (USR1): open the files of ours, and of every configured FileHandler, anew; never
-        raises.
+        """After a rotation (USR1): open the files of ours, and of every configured FileHandler, anew; never raises.
 
-        The arbiter calls this, and `chown`, before it tells the workers: they may not be allowed to make the
-        files.
+        The arbiter calls this before it tells the workers: they may not be allowed to make the files.
         """
         for sink in self._sinks:
             sink.reopen()
+            if self._owner is not None:
+                with contextlib.suppress(OSError):  # a worker may not, and need not: the arbiter has done it
+                    sink.chown(*self._owner)
         for syslog in self._syslogs:
             syslog.reopen()
         for handler in file_handlers():
@@ -70,7 +70,8 @@ class Logs:
             self._capture()
 
     def chown(self, uid: int, gid: int) -> None:
-        """Give the files of ours to the user that the workers run as. Raises OSError."""
+        """Give the files of ours, and those that replace them later, to the workers' user. Raises OSError."""
+        self._owner = (uid, gid)
         for sink in self._sinks:
             sink.chown(uid, gid)
 
@@ -130,9 +131,7 @@ def setup(
 class _Plumbing:
     """Lays the way of both loggers' lines, once."""
 
-    def __init__(
-        self, result: Logs, logs: LogSettings, ini_path: str | None, named: frozenset[str] | None
-    ) -> None:
+    def __init__(self, result: Logs, logs: LogSettings, ini_path: str | None, named: frozenset[str] | None) -> None:
         self.result = result
         self.logs = logs
         self.name = logs.syslog_prefix or os.path.splitext(os.path.basename(ini_path or "main"))[0]
@@ -175,9 +174,7 @@ class _Plumbing:
         if logs.syslog and not logs.errorlog.startswith(_SYSLOG):
             logger.addHandler(self._output("syslog_addr", _SYSLOG, "error"))
         if logs.capture_output and logs.errorlog.startswith(_SYSLOG):
-            self.warnings.append(
-                "capture_output has no effect: it needs a file as errorlog, and that is syslog."
-            )
+            self.warnings.append("capture_output has no effect: it needs a file as errorlog, and that is syslog.")
 
     def _access(self) -> None:
         logs = self.logs
@@ -192,8 +189,7 @@ class _Plumbing:
         ours: list[OutputHandler] = []
         if configured_here and logs.accesslog:
             self.warnings.append(
-                f"accesslog = {logs.accesslog} has no effect: the logging configuration handles "
-                f"{access_log.NAME}."
+                f"accesslog = {logs.accesslog} has no effect: the logging configuration handles {access_log.NAME}."
             )
         elif logs.accesslog:
             ours.append(self._output("accesslog", logs.accesslog, "access"))

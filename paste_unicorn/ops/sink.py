@@ -154,9 +154,7 @@ class Sink:
             return
         lost, self._lost, self._failing, self._torn = self._lost, 0, False, False
         if self._say is not None:
-            self._say(
-                "WARNING", f"The {self.what} can be written again; {lost} lines of this process were lost."
-            )
+            self._say("WARNING", f"The {self.what} can be written again; {lost} lines of this process were lost.")
 
 
 def _open(path: str) -> int:

@@ -54,9 +54,7 @@ def parse_address(setting: str, text: str) -> SyslogAddress:
         )
     if match["path"]:
         return SyslogAddress(match["unixkind"] == "stream", match["path"], "", 0)
-    return SyslogAddress(
-        match["kind"] == "tcp", "", match["host6"] or match["host"], int(match["port"] or 514)
-    )
+    return SyslogAddress(match["kind"] == "tcp", "", match["host6"] or match["host"], int(match["port"] or 514))
 
 
 def facility_code(name: str) -> int:
@@ -64,8 +62,7 @@ def facility_code(name: str) -> int:
     code = SysLogHandler.facility_names.get(name.lower())
     if code is None:
         raise LogsProblem(
-            f'syslog_facility: "{name}" is not a facility; known are '
-            + ", ".join(SysLogHandler.facility_names)
+            f'syslog_facility: "{name}" is not a facility; known are ' + ", ".join(SysLogHandler.facility_names)
         )
     return code
 
@@ -83,9 +80,7 @@ def _severity(level: int) -> int:
 class SyslogSink:
     """One socket to the daemon, opened at the first message of each process and again when it breaks."""
 
-    def __init__(
-        self, address: SyslogAddress, facility: int, tag: str, say: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, address: SyslogAddress, facility: int, tag: str, say: Callable[[str, str], None]) -> None:
         self._address = address
         self._facility = facility
         self._tag = tag  # "gunicorn.site.error": what a rule of the daemon selects by

@@ -36,11 +36,7 @@ def refuse_unknown(factory: str, known: str, local_conf: Mapping[str, str]) -> N
         near = difflib.get_close_matches(key, [known], n=1, cutoff=0.5)
         raise ApplicationProblem(
             f"{key}: egg:gunicorn#{factory} knows no such key"
-            + (
-                f'; did you mean "{near[0]}"?'
-                if near
-                else f"; it knows {known}; server settings go to [server:main]"
-            )
+            + (f'; did you mean "{near[0]}"?' if near else f"; it knows {known}; server settings go to [server:main]")
         )
 
 

@@ -31,9 +31,7 @@ def make_app(global_conf: Mapping[str, str], application: str = "", **local_conf
     refuse_unknown("wsgi", "application", local_conf)
     text = application.strip()
     if not text:
-        raise ApplicationProblem(
-            "application: is missing; name a WSGI callable, such as mysite.wsgi:application"
-        )
+        raise ApplicationProblem("application: is missing; name a WSGI callable, such as mysite.wsgi:application")
     add_folder_of_ini(global_conf)
     name, _, path = text.partition(":")
     path = path.strip() or "application"

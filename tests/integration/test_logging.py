@@ -114,6 +114,7 @@ def test_an_application_that_disables_existing_loggers_does_not_silence_the_serv
     settings = {"workers": "1", "accesslog": "-"}
     env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
     with serve(settings=settings, app=app, env=env) as server:
+        server.wait_for_log("Serving ")
         server.get("/once")
         log = server.wait_for_log('"GET /once')
         assert len(re.findall(r"\[INFO\] Serving ", log)) == 1

@@ -103,6 +103,7 @@ def test_main_is_served_with_the_defaults_and_no_line_but_ours(runner: str, ini:
         assert answer["global"]["color"] == "green"
         assert answer["global"]["here"] == str(ini.path.parent)
         assert answer["global"]["__file__"] == str(ini.path)
+        server.wait_for_log("Serving ")
         ours = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[INFO\] \S.*")
         lines = [line for line in server.log_text().splitlines() if "echo_conf" not in line]  # gearbox shows it
         assert len([line for line in lines if "Serving " in line]) == 1
@@ -148,6 +149,7 @@ def test_variables_of_the_command_line_fill_in_where_default_has_none(runner: st
 def test_loggers_that_name_none_of_ours_show_each_line_once(runner: str, ini: Ini) -> None:
     ini.write(INI + LOGGERS)
     with serve(ini.path, port=ini.port, runner=runner, env=HERE) as server:
+        server.wait_for_log("Serving ")
         server.get("/log?first")
         log = server.wait_for_log("Asked to log first.")
         assert log.count("WARNI [echo_conf] Asked to log first.") == 1

@@ -109,6 +109,7 @@ def test_pyramid_answers_on_both_families_and_its_loggers_are_used(runner: str, 
             client.send(request_bytes("GET", "/hello/six"))
             assert json.loads(client.read_answer().body) == {"greeting": "Hello, six"}
         server.wait_for_log('"GET /hello/six HTTP/1.1" 200')
+        server.wait_for_log("Serving ")
         log = server.wait_for_log('"GET /hello/Ada HTTP/1.1" 200')
         assert re.search(r"DEBUG \[pyramid_site:\d+\] Greeting Ada\.$", log, re.MULTILINE)
         assert re.search(r"INFO  \[gunicorn\.error:\d+\] ", log)
@@ -145,4 +146,4 @@ def test_samples_name_every_setting_rightly(sample: Pick) -> None:
         picked = sample(name)
         port = picked.port
         with serve(picked.ini, port=port, env=picked.environment) as server:
-            assert "WARNING" not in server.log_text(), name
+            assert "WARNING" not in server.wait_for_log("Serving "), name

@@ -110,7 +110,7 @@ def test_one_changed_line_serves_a_quickstarted_project(runner: str, project: Pa
     ini.write_text(changed.replace("port = 8080", f"port = {port}"))
     with serve(ini, port=port, runner=runner, env={"PYTHONPATH": str(project)}) as server:
         visit(server)
-        log = server.log_text()
+        log = server.wait_for_log("Serving ")
         assert len([line for line in log.splitlines() if "Serving " in line]) == 1
         assert "INFO  [gunicorn.error]" in log  # the project's own layout: its root logger takes our lines
 

@@ -31,9 +31,7 @@ def make_app(
     app: Any = RoutesMiddleware(dispatch, make_map(), singleton=False)
     app = SessionMiddleware(app, app_conf)
     if asbool(full_stack):
-        app = ErrorMiddleware(
-            app, global_conf, debug=asbool(app_conf.get("debug", global_conf.get("debug", "false")))
-        )
+        app = ErrorMiddleware(app, global_conf, debug=asbool(app_conf.get("debug", global_conf.get("debug", "false"))))
     app = RegistryManager(app)
     if asbool(static_files):
         app = Cascade([StaticURLParser(PUBLIC), app])

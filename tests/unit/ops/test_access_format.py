@@ -133,9 +133,7 @@ COMBINED = re.compile(rf"[ -~]+ - [ -~]+ \[[^\]]+\] {QUOTED} \d{{3}} \d+ {QUOTED
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_no_value_can_forge_a_combined_line(
-    served: Served, line: str, referer: str, agent: str, user: str
-) -> None:
+def test_no_value_can_forge_a_combined_line(served: Served, line: str, referer: str, agent: str, user: str) -> None:
     text = compile_format("combined")(
         served._replace(
             request_line=line,
@@ -155,12 +153,8 @@ def test_line_breaks_quotes_and_terminal_escapes_are_visible(served: Served) -> 
 
 
 @given(st.text(), st.text())
-def test_json_is_one_line_of_real_json_with_the_values_unchanged(
-    served: Served, path: str, agent: str
-) -> None:
-    text = compile_format("json")(
-        served._replace(fields=(("User-Agent", agent),), request_line=f"GET /{path}")
-    )
+def test_json_is_one_line_of_real_json_with_the_values_unchanged(served: Served, path: str, agent: str) -> None:
+    text = compile_format("json")(served._replace(fields=(("User-Agent", agent),), request_line=f"GET /{path}"))
     assert "\n" not in text
     assert "\r" not in text
     value = json.loads(text)["user_agent"]

@@ -256,9 +256,7 @@ def test_logconfig_json_is_read(set_up: SetUp, place: Place, tmp_path: Path) -> 
         ({"syslog": True, "syslog_facility": "usr"}, 'syslog_facility: "usr" is not a facility'),
     ],
 )
-def test_a_setting_that_cannot_be_honoured_is_named(
-    changes: dict[str, object], says: str, set_up: SetUp
-) -> None:
+def test_a_setting_that_cannot_be_honoured_is_named(changes: dict[str, object], says: str, set_up: SetUp) -> None:
     with pytest.raises(LogsProblem) as caught:
         set_up(**changes)
     assert says in str(caught.value)
@@ -308,9 +306,7 @@ def test_access_logger_that_the_ini_names_above_info_is_off(set_up: SetUp, place
     assert set_up(ini=own(place, "access", level="WARNING")).access is None
 
 
-def test_a_filter_added_later_sees_each_request_with_its_atoms(
-    set_up: SetUp, place: Place, served: Served
-) -> None:
+def test_a_filter_added_later_sees_each_request_with_its_atoms(set_up: SetUp, place: Place, served: Served) -> None:
     logs = set_up(accesslog=str(place.access))
     assert logs.access is not None
 
@@ -327,9 +323,7 @@ def test_a_filter_added_later_sees_each_request_with_its_atoms(
     assert len(lines(place.access)) == 2
 
 
-def test_a_handler_added_later_gets_each_request_beside_the_file(
-    set_up: SetUp, place: Place, served: Served
-) -> None:
+def test_a_handler_added_later_gets_each_request_beside_the_file(set_up: SetUp, place: Place, served: Served) -> None:
     logs = set_up(accesslog=str(place.access), access_log_format="json")
     assert logs.access is not None
     handler = logging.FileHandler(place.own)
@@ -404,10 +398,16 @@ def test_reopen_never_empties_a_file_that_was_to_be_written_anew(set_up: SetUp, 
     assert lines(place.own) == ["gunicorn.error|one", "gunicorn.error|two"]
 
 
-def test_chown_gives_our_files_away(set_up: SetUp, place: Place) -> None:
+def test_chown_gives_our_files_away_and_those_that_replace_them(set_up: SetUp, place: Place) -> None:
     logs = set_up(errorlog=str(place.error))
-    logs.chown(os.getuid(), os.getgid())
-    assert place.error.stat().st_uid == os.getuid()
+    if os.getuid() != 0:
+        logs.chown(os.getuid(), -1)
+        return
+    logs.chown(12345, -1)
+    assert place.error.stat().st_uid == 12345
+    place.error.unlink()
+    logs.reopen()
+    assert place.error.stat().st_uid == 12345
 
 
 def test_error_fd_is_the_file_of_the_error_log(set_up: SetUp, place: Place) -> None:
@@ -478,9 +478,7 @@ def test_syslog_takes_both_logs_unless_told_otherwise(
         assert daemon.recv(999).decode() == f"<14>gunicorn.shop.error[{pid}]: alone"
 
 
-def test_a_full_disk_under_the_logs_neither_raises_nor_waits(
-    set_up: SetUp, place: Place, served: Served
-) -> None:
+def test_a_full_disk_under_the_logs_neither_raises_nor_waits(set_up: SetUp, place: Place, served: Served) -> None:
     with place.console.open("ab") as console:
         logs = set_up(errorlog="/dev/full", accesslog="/dev/full", stderr_fd=console.fileno())
         assert logs.access is not None

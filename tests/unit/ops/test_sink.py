@@ -100,9 +100,7 @@ def test_a_full_disk_is_said_once_and_recovery_names_the_lost_lines(tmp_path: Pa
     assert path.read_bytes() == b"kept\nkept\n"
 
 
-def test_a_line_that_the_disk_cut_is_not_glued_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_that_the_disk_cut_is_not_glued_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "site.log"
     sink = opened(path, Heard())
     real = os.write
