@@ -41,22 +41,13 @@ CONTENT_LENGTH = "CONTENT_LENGTH"
 CONTENT_TYPE = "CONTENT_TYPE"
 NO_KEY = ""  # of fields that are not mapped: in an environ "X_Y" could not be told from "X-Y"
 
-# A block with none of these is that of a request without a body, which is kept as its version says, and
-# leaves llhttp ready for the next request.
-_DECIDING = frozenset(
-    (
-        CONNECTION,
-        EXPECT,
-        TRANSFER_ENCODING,
-        CONTENT_LENGTH,
-        NO_KEY,
-        "HTTP_UPGRADE",
-        "HTTP_PROXY_CONNECTION",
-    )
-)
-# Never the key of a name with an underscore, whatever `header_map` says: these decide about the request, or
-# PEP 3333 has them without HTTP_.
-_RESERVED = _DECIDING | {HOST, "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
+# A block with none of these, and Connection only as here, is that of a request without a body, which is kept as its
+# version says, and leaves llhttp ready for the next request.
+_DECIDING = frozenset((EXPECT, TRANSFER_ENCODING, CONTENT_LENGTH, NO_KEY, "HTTP_UPGRADE", "HTTP_PROXY_CONNECTION"))
+_KEPT = frozenset((None, "keep-alive", "Keep-Alive"))
+# Never the key of a name with an underscore, whatever `header_map` says: these decide about the request, or PEP 3333
+# has them without HTTP_.
+_RESERVED = _DECIDING | {HOST, CONNECTION, "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
 
 _REMEMBERED = 512  # names, and hosts judged valid: beyond so many it starts anew
 
@@ -106,11 +97,11 @@ class Fields:
                 self._judge(head)
                 self._learn(lines)
                 environ = {names[n]: v.strip(" \t\r") for n, _, v in map(_partition, lines, _COLONS)}
-            if http11 and _DECIDING.isdisjoint(environ):
+            if len(environ) != len(lines):
+                environ = self._joined(lines)
+            if http11 and _DECIDING.isdisjoint(environ) and environ.get(CONNECTION) in _KEPT:
                 # What llhttp accepts has the names that we have found, so it keeps no state of this head.
                 self._judge_plain(head)
-                if len(environ) != len(lines):
-                    environ = self._joined(lines)
                 host = environ.get(HOST)
                 if host not in self._hosts:
                     self._check_host(host, http11)
@@ -159,8 +150,6 @@ class Fields:
 
     def _compose(self, raw: bytes, lines: list[str], environ: dict[str, str], http11: bool) -> FieldBlock:
         """The block of a request that may have a body, or not be kept, or is HTTP/1.0."""
-        if len(environ) != len(lines):
-            environ = self._joined(lines)
         self._check_host(environ.get(HOST), http11)
         length = environ.get(CONTENT_LENGTH)
         body = body_length(length, environ.get(TRANSFER_ENCODING), http11)

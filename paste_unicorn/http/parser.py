@@ -98,6 +98,10 @@ class HeadParser:
             if head_end < 0:
                 self._judge_unfinished(data, line_end, seen)
                 return None
+            data = data[: head_end + 4]
+            known = self._find_head(data)
+            if known is not None:
+                return known
         raw_line = data[:line_end]
         line = self._find_line(raw_line) or self._lines.recall(raw_line, line_end)
         if line is None:
@@ -109,7 +113,7 @@ class HeadParser:
         block = blocks.young.get(raw_block) or blocks.recall(raw_block, len(raw_block))
         end = head_end + 4
         if block is None:
-            block = self._fields.block(raw_block, data[:end], line_end, http11)
+            block = self._fields.block(raw_block, data, line_end, http11)
             if block is None:
                 # There is an earlier end than that of the data: requests in a row, or empty lines.
                 head_end = data.find(b"\r\n\r\n", line_end)
@@ -119,8 +123,10 @@ class HeadParser:
         if head_end > self._head_limit:
             # The block may have come before with a shorter line.
             self._fields.check_in_order(raw_block.split(b"\r\n"), 0, line_end)
-        head: Head = _new_tuple(Head, (line, block, end, block.keep, block.body, {}))
-        self._heads.keep(data[:end], head, end)
+        head = self._heads.recall(data, end)
+        if head is None:
+            head = _new_tuple(Head, (line, block, end, block.keep, block.body, {}))
+            self._heads.keep(data, head, end)
         return head
 
     def _skip_empty_lines(self, data: bytes, seen: int) -> Head | None:

@@ -5,19 +5,14 @@ Given text that is visible ASCII without "#" (the request line's pattern has see
 
 from __future__ import annotations
 
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from . import grammar
 from .refusals import BAD_AUTHORITY, BAD_ESCAPE, BAD_TARGET, CONNECT_METHOD, Refused
 from .request import ABSOLUTE, ASTERISK, ORIGIN
 
-
-class Target(NamedTuple):
-    path: str  # decoded, latin-1; empty for asterisk-form
-    query: str
-    authority: str | None
-    form: str
+# path (decoded, latin-1; empty for asterisk-form), query, authority, form
+Target = tuple[str, str, str | None, str]
 
 
 def parse_target(method: str, text: str) -> Target:
@@ -26,13 +21,13 @@ def parse_target(method: str, text: str) -> Target:
         raise Refused(CONNECT_METHOD if _is_authority_form(text) else BAD_TARGET)
     if text[0] == "/":
         path, _, query = text.partition("?")
-        return Target(_decode(path), query, None, ORIGIN)
+        return _decode(path), query, None, ORIGIN
     if text == "*":
         # RFC 9112 §3.2.4: only for OPTIONS. The path is empty: PEP 3333 wants PATH_INFO empty or with a slash
         # first.
         if method != "OPTIONS":
             raise Refused(BAD_TARGET)
-        return Target("", "", None, ASTERISK)
+        return "", "", None, ASTERISK
     match = grammar.ABSOLUTE_FORM.fullmatch(text)
     if match is None:
         raise Refused(BAD_TARGET)
@@ -44,9 +39,9 @@ def parse_target(method: str, text: str) -> Target:
         # RFC 9112 §3.2.4: OPTIONS without path and query asks for the server, like "*"; else §3.2.1: the path
         # is "/".
         if method == "OPTIONS" and absent_or_query is None:
-            return Target("", "", authority, ASTERISK)
+            return "", "", authority, ASTERISK
         path = "/"
-    return Target(_decode(path), absent_or_query or "", authority, ABSOLUTE)
+    return _decode(path), absent_or_query or "", authority, ABSOLUTE
 
 
 def _is_authority_form(text: str) -> bool:

@@ -115,6 +115,9 @@ def test_the_parser_that_is_used_again_keeps_no_state_of_a_head() -> None:
     # Each of these leaves a parser of llhttp unable to judge another head, if it was given to the one used again.
     leaving = [
         get(b"Connection: close"),
+        get(b"Connection: keep-alive"),
+        get(b"Connection: close", b"Connection: keep-alive"),
+        get(b"Connection: keep-alive", b"Connection: Upgrade", b"Upgrade: a"),
         get(b"Proxy-Connection: close"),
         get(b"Upgrade: a", b"Connection: upgrade"),
         get(b"Upgrade: a"),
