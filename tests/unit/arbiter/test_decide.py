@@ -29,7 +29,9 @@ def test_every_action_has_a_performer() -> None:
 
 @pytest.mark.parametrize("signal", [Signal.HUP, Signal.USR2, Signal.WINCH])
 @pytest.mark.parametrize("situation", [starting, serving])
-def test_what_is_not_there_yet_says_so_and_changes_nothing(situation: typing.Callable[[], Story], signal: Signal) -> None:
+def test_what_is_not_there_yet_says_so_and_changes_nothing(
+    situation: typing.Callable[[], Story], signal: Signal
+) -> None:
     story = situation()
     before = story.state
     (said,) = story.signal(signal)

@@ -1,0 +1,124 @@
+"""The vocabulary survives the way."""
+
+from __future__ import annotations
+
+import os
+import socket
+import typing
+
+import pytest
+
+from paste_unicorn.process.channel import Channel, report
+from paste_unicorn.process.messages import (
+    End,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    ForkFailed,
+    Imported,
+    Load,
+    Loaded,
+    Message,
+    Ready,
+    Recipe,
+    ReopenLogs,
+    UnknownMessage,
+    decode,
+    encode,
+)
+
+LOAD = Load(
+    generation=2,
+    recipe=Recipe("config:prod.ini#site", None, "/srv", {"port": "80"}),
+    ini_path="/srv/prod.ini",
+    section="server:main",
+    local_conf={"workers": "2"},
+    listeners=(("127.0.0.1:80", "127.0.0.1", "80", False), ("unix:/run/s", "localhost", "80", True)),
+    sys_path=("", "/srv"),
+    python_path=None,
+    reloading=False,
+    ini_has_loggers=True,
+    cwd="/srv",
+)
+MESSAGES: tuple[Message, ...] = (
+    LOAD,
+    Fork(1, 7),
+    ReopenLogs(),
+    End(),
+    Loaded(),
+    Failed("Traceback …\n  \udcff"),
+    Forked(1, 4711),
+    ForkFailed(1, "no"),
+    Exited(1, 4711, 9),
+    Ready(1, 2, 4711),
+    Imported(("/a.py", "/b.py")),
+)
+
+
+def test_there_is_an_example_of_every_message() -> None:
+    assert {type(message) for message in MESSAGES} == set(typing.get_args(Message))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_is_decoded_to_what_was_encoded(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", b"[]", b"{}", b'{"is":"Nonsense"}', b'{"is":"Fork","slot":1}', b'{"is":"Fork","slot":1,"age":2,"x":3}'],
+)
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(UnknownMessage):
+        decode(data)
+
+
+def test_descriptors_travel_beside_a_message_and_are_close_on_exec() -> None:
+    one, other = Channel.pair()
+    reader, writer = os.pipe()
+    one.send(LOAD, [reader])
+    received = other.receive()
+    assert received is not None
+    message, (fd,) = received
+    assert message == LOAD
+    assert not os.get_inheritable(fd)
+    os.write(writer, b"x")
+    assert os.read(fd, 1) == b"x"
+    for number in (reader, writer, fd):
+        os.close(number)
+    one.close()
+    other.close()
+
+
+def test_messages_keep_their_borders() -> None:
+    one, other = Channel.pair()
+    one.send(Fork(1, 1))
+    one.send(Fork(2, 2))
+    assert other.receive() == (Fork(1, 1), [])
+    assert other.receive() == (Fork(2, 2), [])
+    one.close()
+    other.close()
+
+
+def test_the_end_of_the_other_side_is_seen_behind_what_it_said() -> None:
+    one, other = Channel.pair()
+    one.send(Loaded())
+    one.close()
+    assert other.receive() == (Loaded(), [])
+    assert other.receive() is None
+    other.close()
+
+
+def test_a_long_list_of_files_is_reported_in_pieces() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    one.setblocking(False)
+    paths = tuple(f"/{'x' * 2000}/{number}" for number in range(90))
+    report(one, Imported(paths))
+    one.close()
+    received: list[str] = []
+    while (message := Channel(other).receive()) is not None:
+        assert isinstance(message[0], Imported)
+        received += message[0].paths
+    assert tuple(received) == paths
+    other.close()
