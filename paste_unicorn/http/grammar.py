@@ -18,6 +18,9 @@ TOKEN = re.compile(rf"[{TOKEN_CHARS}]+")
 # send in queries, but a fragment never belongs to a request target.
 REQUEST_LINE = re.compile(rf"([{TOKEN_CHARS}]+) ([!-\"$-~]+) HTTP/([0-9]\.[0-9])".encode())
 
+# What can't begin a method, nor is a control character.
+NO_METHOD = re.compile(rf"[^{TOKEN_CHARS}\x00-\x1f\x7f]".encode())
+
 # RFC 9112 §2.3: HTTP-version = HTTP-name "/" DIGIT "." DIGIT; the name is case-sensitive.
 HTTP_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 

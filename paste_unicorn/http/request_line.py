@@ -46,7 +46,9 @@ class RequestLines:
         self._judge = httptools.HttpRequestParser(None).feed_data
 
     def check_size(self, raw: bytes) -> None:
-        """Refuse a line, or the beginning of one, that is too long or has what no line may have."""
+        """Refuse a line, or the beginning of one, that is too long, begins as none, or has what no line may have."""
+        if grammar.NO_METHOD.match(raw):
+            raise Refused(BAD_METHOD)
         if grammar.CONTROL_OR_TAB.search(raw, 0, self._limit + 1):
             raise Refused(CONTROL_IN_LINE)
         if len(raw) > self._limit:

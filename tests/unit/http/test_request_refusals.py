@@ -125,6 +125,8 @@ def test_a_refusal_comes_as_early_as_it_can_be_known() -> None:
     for data in (
         b"GET / HTTP/1.1\n",
         b"\x16\x03\x01",
+        b" ",
+        b"\x80",
         b"FOO / HTTP/1.1\r\n",
         b"GET / HTTP/1.1\r\nA B: c\r\n",
         b"GET / HTTP/1.1\r\nA: b\n",
