@@ -137,7 +137,7 @@ def serve(
     args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     port: int | None = None,
-    ready: str = "/",
+    ready: str | None = "/",
     daemon: bool = False,
 ) -> Iterator[Server]:
     """Serve an application under one of the runners (`paster`, `pserve`, `gearbox`), until the `with` ends.
@@ -145,7 +145,7 @@ def serve(
     `ini` is a file, used where it lies, or the text of one, in which {port} and {directory} are filled in.
     Without it there are a [server:main] with `settings`, and an [app:main] with the lines of `app`. `port`:
     where a file's server will listen. `ready` is a path that is asked until it is answered, with whatever
-    status. With `daemon` the runner's own process is expected to end.
+    status; None: nothing is waited for. With `daemon` the runner's own process is expected to end.
     """
     port = port or free_port()
     directory = Path(tempfile.mkdtemp(prefix="unicorn-test-")).resolve()
@@ -169,7 +169,8 @@ def serve(
         server = Server(popen, address, directory, path, mark)
         RUNNING.append(server)
         try:
-            _wait_until_it_answers(server, ready, daemon)
+            if ready is not None:
+                _wait_until_it_answers(server, ready, daemon)
             yield server
         finally:
             try:

@@ -1,0 +1,373 @@
+"""What dies is replaced, what is stuck is ended, and nothing outlives the arbiter."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import is_alive, wait_until_gone
+from support.server import Server, serve, wait_for
+
+APP = "paste.app_factory = support.supervised:make_app"
+
+
+@contextlib.contextmanager
+def two_workers(**settings: str) -> Iterator[Server]:
+    with serve(settings={"workers": "2", **settings}, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        yield server
+
+
+def workers(server: Server) -> list[int]:
+    return [process.pid for process in server.titled("unicorn: worker")]
+
+
+def template(server: Server) -> int:
+    (process,) = server.titled("unicorn: template")
+    return process.pid
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    os.kill(pid, number)
+
+
+def pid_of_answer(server: Server) -> int:
+    return int(server.get("/pid").body)
+
+
+def occupy(server: Server, path: str, tmp_path: Path) -> None:
+    """Start a request and wait until it is being served."""
+    begun = tmp_path / "begun"
+    client = server.connect(timeout_s=60.0)
+    client.send(f"GET {path}&touch={begun} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    server_clients.append(client)
+    wait_for(begun.exists, "the request to begin")
+
+
+server_clients: list[object] = []  # connections that must stay open until their test is over
+
+
+@pytest.fixture(autouse=True)
+def _close_clients() -> Iterator[None]:
+    yield
+    for client in server_clients:
+        client.close()  # type: ignore[attr-defined]
+    server_clients.clear()
+
+
+def test_titles_name_the_role_the_ini_the_slot_and_the_generation() -> None:
+    with two_workers() as server:
+        titles = [process.title for process in server.processes()]
+    assert titles == [
+        "unicorn: arbiter [test.ini]",
+        "unicorn: template [test.ini] g1",
+        "unicorn: worker 1 [test.ini] g1",
+        "unicorn: worker 2 [test.ini] g1",
+    ]
+
+
+def test_proc_name_replaces_the_ini_in_titles() -> None:
+    with two_workers(proc_name="shop") as server:
+        assert {process.title.partition("[")[2] for process in server.processes()} == {"shop]", "shop] g1"}
+
+
+def test_a_killed_worker_is_said_and_replaced() -> None:
+    with two_workers() as server:
+        first = workers(server)
+        kill(first[0])
+        wait_for(lambda: len(workers(server)) == 2 and first[0] not in workers(server), "a replacement")
+        server.wait_for_log(f"Worker 1 (pid {first[0]}) was killed by SIGKILL; it is replaced")
+        assert pid_of_answer(server) in workers(server)
+
+
+def test_a_worker_that_crashes_is_said_and_replaced() -> None:
+    with two_workers() as server:
+        with contextlib.suppress(OSError, AssertionError):
+            server.get("/crash")
+        server.wait_for_log("was killed by SIGSEGV")
+        wait_for(lambda: len(workers(server)) == 2, "a replacement")
+        assert server.get("/pid").status == 200
+
+
+def test_the_workers_of_a_killed_template_go_on_and_the_next_one_is_loaded_from_the_record() -> None:
+    ini = (
+        "[DEFAULT]\ncolour = blue\n"
+        "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
+        "[app:other]\npaste.app_factory = support.supervised:make_app\ngiven = %(thing)s\n"
+    )
+    with serve(ini, args=["-n", "other", "thing=nail"]) as server:
+        server.wait_for_log("[INFO] Serving ")
+        before = workers(server)
+        first = json.loads(server.get("/loaded").body)
+        with server.connect() as client:
+            client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            held_by = client.read_answer("GET").body
+            kill(template(server))
+            for _ in range(20):
+                client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert client.read_answer("GET").body == held_by
+                time.sleep(0.01)
+            server.wait_for_log("Template of generation 2")
+            assert workers(server) == before
+            client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.read_answer("GET").body == held_by
+        for pid in before:
+            kill(pid)
+        wait_for(lambda: len(workers(server)) == 2 and not set(before) & set(workers(server)), "replacements")
+        second = json.loads(server.get("/loaded").body)
+        assert second.pop("value") != first.pop("value")
+        assert second == first
+        assert second["local"] == {"given": "nail"}
+        assert second["global"]["colour"] == "blue"
+        titles = [process.title for process in server.titled("unicorn: worker")]
+        assert titles == ["unicorn: worker 1 [test.ini] g2", "unicorn: worker 2 [test.ini] g2"]
+
+
+def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    with serve(settings={"workers": "2"}, app=f"{APP}\nhang_if = {hang}") as server:
+        server.wait_for_log("[INFO] Serving ")
+        first = workers(server)
+        hang.touch()
+        kill(template(server))
+        kill(first[0])
+        server.wait_for_log("was killed by SIGKILL; it is replaced")
+        assert pid_of_answer(server) == first[1]
+        hang.unlink()
+        wait_for(lambda: len(workers(server)) == 2, "the replacement")
+        assert first[1] in workers(server)
+
+
+def test_a_template_that_can_t_load_says_why_and_is_tried_again_while_the_workers_go_on(tmp_path: Path) -> None:
+    fail = tmp_path / "fail"
+    with serve(settings={"workers": "1"}, app=f"{APP}\nfail_if = {fail}") as server:
+        server.wait_for_log("[INFO] Serving ")
+        fail.touch()
+        kill(template(server))
+        log = server.wait_for_log("this application can't be loaded today")
+        assert "the next try is in 0.5 s" in log
+        assert server.get("/pid").status == 200
+        fail.unlink()
+        server.wait_for_log("has loaded the application")
+
+
+def test_the_orphans_of_a_template_are_reaped_with_their_status() -> None:
+    with two_workers() as server:
+        first = workers(server)
+        kill(template(server))
+        server.wait_for_log("Template of generation 2")
+        kill(first[0])
+        server.wait_for_log(f"(pid {first[0]}) was killed by SIGKILL")
+        # A zombie would still be there, and would not count as alive.
+        assert not Path(f"/proc/{first[0]}").exists()
+
+
+@pytest.mark.parametrize("busy", ["/sleep?s=60", "/spin?s=60", "/hold?s=60"])
+def test_when_the_arbiter_is_killed_all_are_gone_and_the_port_is_free_within_100_ms(busy: str, tmp_path: Path) -> None:
+    with two_workers() as server:
+        occupy(server, busy, tmp_path)
+        all_of_them = [process.pid for process in server.processes()]
+        kill(server.pid)
+        killed_at = time.monotonic()
+        left = wait_until_gone(all_of_them, 0.1)
+        assert left == []
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", server.port))
+            again.listen()
+        assert time.monotonic() - killed_at < 0.15
+        server.popen.wait()
+
+
+def test_the_orphans_of_a_killed_template_do_not_outlive_the_arbiter_either(tmp_path: Path) -> None:
+    with two_workers() as server:
+        kill(template(server))
+        server.wait_for_log("Template of generation 2")
+        occupy(server, "/spin?s=60", tmp_path)
+        all_of_them = [process.pid for process in server.processes()]
+        kill(server.pid)
+        assert wait_until_gone(all_of_them, 0.1) == []
+        server.popen.wait()
+
+
+def test_a_template_that_hangs_in_the_application_does_not_outlive_the_arbiter(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    with serve(settings={"workers": "1"}, app=f"{APP}\nhang_if = {hang}") as server:
+        server.wait_for_log("[INFO] Serving ")
+        hang.touch()
+        kill(template(server))
+        wait_for(lambda: server.titled("unicorn: template [test.ini] g2"), "the next template")
+        all_of_them = [process.pid for process in server.processes()]
+        kill(server.pid)
+        assert wait_until_gone(all_of_them, 0.1) == []
+        server.popen.wait()
+
+
+def test_a_process_that_the_application_forks_does_not_keep_the_port() -> None:
+    with two_workers() as server:
+        pid = int(server.get("/fork?s=60").body)
+        try:
+            assert is_alive(pid)
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert is_alive(pid)
+            with socket.socket() as again:
+                again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                again.bind(("127.0.0.1", server.port))
+                again.listen()
+        finally:
+            kill(pid)
+
+
+def test_a_foreign_child_of_the_arbiter_is_reaped_quietly() -> None:
+    with two_workers() as server:
+        pid = int(server.get("/fork?s=0.2").body)
+        for worker in workers(server):  # so that it becomes the arbiter's
+            kill(worker)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the foreign child to be reaped")
+        assert str(pid) not in server.log_text()
+
+
+def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp_path: Path) -> None:
+    with two_workers(timeout="2") as server:
+        occupy(server, "/grind?", tmp_path)
+        log = server.wait_for_log("was killed by SIGKILL")
+        lines = [line for line in log.splitlines() if "[ERROR]" in line]
+        assert "has made no progress within timeout (2 s)" in lines[0]
+        assert '"GET /grind?' in lines[1]
+        assert "Fatal Python error: Aborted" in log
+        assert "in do_grind" in log
+        wait_for(lambda: len(workers(server)) == 2, "the replacement")
+        assert server.get("/pid").status == 200
+
+
+def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: Path) -> None:
+    with two_workers(timeout="2") as server:
+        occupy(server, "/spin?s=60", tmp_path)
+        log = server.wait_for_log("in do_spin")
+        assert "has made no progress" in log
+        wait_for(lambda: len(workers(server)) == 2, "the replacement")
+
+
+def test_an_idle_worker_is_never_overdue() -> None:
+    with two_workers(timeout="1") as server:
+        first = workers(server)
+        time.sleep(3.0)
+        assert workers(server) == first
+
+
+def test_a_slow_request_within_timeout_is_not_disturbed() -> None:
+    with two_workers(timeout="3") as server:
+        assert server.get("/sleep?s=2").body == b"slept"
+        assert "no progress" not in server.log_text()
+
+
+def test_workers_that_die_at_birth_come_more_and_more_slowly_and_a_stop_ends_it() -> None:
+    settings = {"workers": "2", "post_fork": "support.supervised.never_boots"}
+    with serve(settings=settings, app=APP, ready=None) as server:
+        server.wait_for_log("the next try is in")
+        time.sleep(2.0)
+        log = server.log_text()
+        tries = log.count("before it was ready; the next try is in")
+        assert 3 <= tries <= 6
+        assert log.count("\n") < 12
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_ttin_and_ttou_make_one_worker_more_and_one_fewer_but_never_none() -> None:
+    with two_workers() as server:
+        server.signal(signal.SIGTTIN)
+        wait_for(lambda: len(workers(server)) == 3, "a third worker")
+        for _ in range(4):
+            server.signal(signal.SIGTTOU)
+            time.sleep(0.1)
+        wait_for(lambda: len(workers(server)) == 1, "one worker")
+        time.sleep(0.3)
+        assert len(workers(server)) == 1
+        assert "it stays" in server.log_text()
+        assert server.get("/pid").status == 200
+
+
+def test_usr1_reopens_the_logs_everywhere() -> None:
+    settings = {"accesslog": "{directory}/access.log", "errorlog": "{directory}/error.log"}
+    with serve(settings={"workers": "2", **settings}, app=APP) as server:
+        error, access = server.directory / "error.log", server.directory / "access.log"
+        wait_for(lambda: "Serving test.ini" in error.read_text(), "the start")
+        error.rename(server.directory / "error.1")
+        access.rename(server.directory / "access.1")
+        server.signal(signal.SIGUSR1)
+        wait_for(error.exists, "a new error log")
+        assert "Reopened the log files (USR1)" in error.read_text()
+        wait_for(lambda: b"200" in _asked(server) and "GET /pid" in access.read_text(), "lines in the new access log")
+        first = workers(server)
+        kill(first[0])  # one that is forked afterwards writes there too
+        wait_for(lambda: first[0] not in workers(server) and len(workers(server)) == 2, "a replacement")
+        old = (server.directory / "access.1").read_text()
+        for _ in range(20):
+            server.get("/pid?late")
+        wait_for(lambda: access.read_text().count("late") == 20, "all lines in the new access log")
+        assert (server.directory / "access.1").read_text() == old
+
+
+def _asked(server: Server) -> bytes:
+    return str(server.get("/pid").status).encode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH])
+def test_what_is_not_there_yet_says_so_and_changes_nothing(number: signal.Signals) -> None:
+    with two_workers() as server:
+        before = [process.pid for process in server.processes()]
+        server.signal(number)
+        log = server.wait_for_log(f"Got {number.name.removeprefix('SIG')}: ")
+        assert "not there yet" in log
+        time.sleep(0.2)
+        assert [process.pid for process in server.processes()] == before
+        assert server.get("/pid").status == 200
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU],
+)
+def test_signals_of_the_arbiter_that_reach_all_processes_end_none(number: signal.Signals) -> None:
+    with two_workers() as server:
+        others = [process.pid for process in server.processes() if process.pid != server.pid]
+        for pid in others:
+            kill(pid, number)
+        time.sleep(0.3)
+        assert [process.pid for process in server.processes() if process.pid != server.pid] == others
+        assert server.get("/pid").status == 200
+
+
+def test_a_worker_that_is_told_to_go_by_somebody_else_is_replaced() -> None:
+    with two_workers() as server:
+        first = workers(server)
+        kill(first[0], signal.SIGTERM)
+        wait_for(lambda: len(workers(server)) == 2 and first[0] not in workers(server), "a replacement")
+
+
+def test_hooks_of_supervision_are_called_with_what_is_true() -> None:
+    names = ["on_starting", "when_ready", "pre_fork", "post_fork", "child_exit", "nworkers_changed", "on_exit"]
+    hooks = {name: f"support.supervised.{name}" for name in names}
+    with serve(settings={"workers": "1", "raw_env": "HOOKS={directory}/hooks", **hooks}, app=APP) as server:
+        path = server.directory / "hooks"
+        wait_for(lambda: "when_ready" in path.read_text(), "when_ready")
+        server.signal(signal.SIGTTIN)
+        wait_for(lambda: "post_fork age=2" in path.read_text(), "a second worker")
+        server.signal(signal.SIGTERM)
+        server.wait()
+        lines = path.read_text().splitlines()
+    assert lines[:2] == ["on_starting True workers=1", "nworkers_changed 1 None"]
+    assert f"when_ready 127.0.0.1:{server.port}" in lines
+    assert lines.index("pre_fork age=1") < lines.index("post_fork age=1 True")
+    assert "nworkers_changed 2 1" in lines
+    assert {"child_exit age=1 True", "child_exit age=2 True"} < set(lines)
+    assert lines[-1] == "on_exit"
