@@ -180,7 +180,7 @@ ATOMS: dict[str, tuple[str, Getter]] = {
     "L": ("duration in seconds, six decimals", lambda s, f: f"{s.duration_s:.6f}"),
     "p": ("process id, <4711>", lambda s, f: f"<{s.pid}>"),
     "g": ("generation", lambda s, f: s.generation),
-    "X": ("how it ended", lambda s, f: s.how),
+    "X": ("how it ended: ok, refused, client-gone, app-error, aborted, timeout, worker-died", lambda s, f: s.how),
     "f": ("field Referer", lambda s, f: f.get("referer", "-")),
     "a": ("field User-Agent", lambda s, f: f.get("user-agent", "-")),
     "u": ("user: REMOTE_USER of the application, else of Basic credentials", _user),

@@ -173,8 +173,8 @@ class _Plumbing:
                     self._capture()
         if logs.syslog and not logs.errorlog.startswith(_SYSLOG):
             logger.addHandler(self._output("syslog_addr", _SYSLOG, "error"))
-        if logs.capture_output and logs.errorlog.startswith(_SYSLOG):
-            self.warnings.append("capture_output has no effect: it needs a file as errorlog, and that is syslog.")
+        if logs.capture_output and logs.errorlog != "-" and not result._captured:
+            self.warnings.append("capture_output has no effect: errorlog must be a file, and be used.")
 
     def _access(self) -> None:
         logs = self.logs

@@ -453,6 +453,11 @@ def test_capture_output_takes_what_the_application_and_its_children_print(place:
     assert "No space left on device" in done.stderr  # complaints go where standard error went before
 
 
+def test_capture_output_without_a_file_to_capture_into_is_said(set_up: SetUp, place: Place) -> None:
+    set_up(ini=own(place, "error"), errorlog=str(place.error), capture_output=True)
+    assert "capture_output has no effect" in lines(place.own)[-1]
+
+
 def test_syslog_takes_both_logs_unless_told_otherwise(
     set_up: SetUp, place: Place, served: Served, tmp_path: Path
 ) -> None:
