@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..ops.access_log import Served
+from ..ops.escaping import escaped
 from ..process import leave
 from ..process.channel import Channel
 from ..process.hooks import Hooks
 from ..process.messages import End, Fork, Load, Message, Recipe
 from ..process.messages import ReopenLogs as ReopenLogsMessage
-from ..scoreboard import CellReading, Scoreboard
+from ..scoreboard import CellReading, Scoreboard, SlotReading
 from ..template.starting import exec_template, fork_template
 from . import pidfile
 from .actions import (
@@ -87,7 +89,8 @@ class Performer:
         self._workers = equipment.settings.processes.workers  # wanted now, for hooks
         self._watched: set[str] = set()
         self._answered = 0  # requests of workers that are gone
-        self._lost = 0  # requests that were under way in workers that were killed
+        self._lost = 0  # requests that were under way in workers when these ended
+        self._overdue: set[int] = set()  # pids of workers whose requests were reported before they are killed
         self.channels: dict[int, Channel] = {}  # of templates that live, by generation; the loop reads them
 
     def perform(self, action: Action) -> list[Event]:
@@ -170,7 +173,7 @@ class Performer:
         reading = self.scoreboard.read(action.slot)
         if reading.pid != action.pid:
             return
-        self._lost += len(reading.running)
+        self._overdue.add(action.pid)
         for cell in reading.running:
             self._log.error("Worker %d (pid %d) is running %s", action.slot, action.pid, _describe(cell))
 
@@ -178,8 +181,22 @@ class Performer:
         reading = self.scoreboard.read(action.slot)
         if reading.pid == action.pid:
             self._answered += reading.requests
+            self._report_lost(action, reading)
             self.scoreboard.clear(action.slot)
         self._hooks.call("child_exit", self._server(), self._hooks.worker(action.pid, action.age))
+
+    def _report_lost(self, action: ClearSlot, reading: SlotReading) -> None:
+        """What a worker was running when it ended, for whatever reason, nobody else can log any more."""
+        self._lost += len(reading.running)
+        how = "aborted" if self.scoreboard.stopping else "worker-died"
+        if action.pid in self._overdue:
+            self._overdue.discard(action.pid)
+            how = "timeout"
+        for cell in reading.running:
+            if how == "worker-died":
+                self._log.error("Worker %d (pid %d) ended within %s", action.slot, action.pid, _describe(cell))
+            if self._equipment.logs.access is not None:
+                self._equipment.logs.access.write(_unanswered(cell, reading, how))
 
     def announce_workers(self, action: AnnounceWorkers) -> None:
         self._workers = action.workers
@@ -242,7 +259,25 @@ def _kill(pid: int, number: int) -> None:
 def _describe(cell: CellReading) -> str:
     seconds = time.monotonic() - cell.started
     peer = f", for {cell.peer}" if cell.peer else ""
-    return f'"{cell.request_line}" since {seconds:.1f} s{peer}'
+    return f'"{escaped(cell.request_line)}" since {seconds:.1f} s{peer}'
+
+
+def _unanswered(cell: CellReading, reading: SlotReading, how: str) -> Served:
+    return Served(
+        peer=cell.peer,
+        request_line=cell.request_line,
+        environ=None,
+        fields=(),
+        status=0,
+        status_text="",
+        response_fields=[],
+        body_bytes=0,
+        duration_s=time.monotonic() - cell.started,
+        wall_time=time.time(),
+        pid=reading.pid,
+        generation=reading.generation,
+        how=how,
+    )
 
 
 _PERFORMERS: dict[type, Callable[[Performer, Any], list[Event] | None]] = {

@@ -167,7 +167,7 @@ ATOMS: dict[str, tuple[str, Getter]] = {
     "l": ("always -", lambda s, f: "-"),
     "t": ("time, [24/Nov/2026:13:00:01 +0000]", lambda s, f: _stamps[int(s.wall_time)]),
     "r": ("request line", lambda s, f: _escaped[s.request_line] or "-"),
-    "s": ("status", lambda s, f: s.status or "-"),
+    "s": ("status, - where nothing was answered", lambda s, f: s.status or "-"),
     "m": ("method", lambda s, f: _escaped[parts(s)[0]] or "-"),
     "U": ("path of the target, without the query", lambda s, f: _escaped[parts(s)[1]] or "-"),
     "q": ("query of the target", lambda s, f: _escaped[parts(s)[2]]),

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, SERVER_ERROR, Refusal, Refused
+from ..http.refusals import SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
+from ..ops.escaping import escaped
 from ..scoreboard import APPLICATION_ERRORS, BYTES_IN, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
 from ..wsgi.input import BodyError
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ..wsgi.environ import Environ
 
 monotonic = time.monotonic
-
-_BODY_REFUSALS = {BodyError.status: BODY_CUT_OFF, 408: BODY_TIMEOUT, 413: BODY_TOO_LARGE}
 
 
 COUNT_AT_ONCE = 64  # answers: to count many together costs little more than to count one
@@ -188,7 +187,7 @@ class Exchange:
 
     def _judge(self, connection: Connection, response: Response, request_line: bytes) -> str:
         """Something went wrong: say so where it belongs, answer what can still be answered; how it ended."""
-        text = request_line.decode("latin-1")
+        text = escaped(request_line.decode("latin-1"))
         error, how = response.failure, "ok"
         if response.complaint is not None:
             self._logs.error.warning("%s: the application sent a wrong answer: %s", text, response.complaint)
@@ -202,7 +201,7 @@ class Exchange:
             return "client-gone"
         if isinstance(error, BodyError):
             self._logs.error.info("%s: %s", text, error)
-            refusal, how = _BODY_REFUSALS[error.status], "client-gone"
+            refusal, how = error.refusal, "client-gone"
         else:
             self._report(text, "raised an exception", error)
             refusal, how = SERVER_ERROR, "app-error"

@@ -8,6 +8,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+from support.client import request_bytes
 from support.server import Server, serve, wait_for
 
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
@@ -134,3 +136,24 @@ def make_app(global_conf, **local_conf):
     })
     return make(global_conf, **local_conf)
 """
+
+
+@pytest.mark.parametrize(("signum", "how"), [(signal.SIGKILL, "worker-died"), (None, "timeout")])
+def test_a_request_that_dies_with_its_worker_has_its_line_in_both_logs(
+    signum: signal.Signals | None, how: str, tmp_path: Path
+) -> None:
+    settings = {"workers": "1", "accesslog": "{directory}/access.log", "access_log_format": '{h} "{r}" {s} {X}'}
+    if signum is None:
+        settings["timeout"] = "1"
+    with serve(settings=settings) as server, server.connect() as client:
+        (worker,) = server.titled("unicorn: worker")
+        target = f"/wait-for-file?path={tmp_path}/never"
+        client.send(request_bytes("GET", target))
+        wait_for((tmp_path / "never.waiting").exists, "the request in the application")
+        if signum is not None:
+            os.kill(worker.pid, signum)
+        access = server.directory / "access.log"
+        line = f'127.0.0.1 "GET {target} HTTP/1.1" - {how}\n'
+        wait_for(lambda: line in access.read_text(), "its line in the access log")
+        assert access.read_text().count(target) == 1
+        assert server.log_text().count(f'"GET {target} HTTP/1.1" since ') == 1
