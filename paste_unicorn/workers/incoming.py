@@ -103,7 +103,7 @@ class Incoming:
             try:
                 connection.buffer += self.feed(arrived)
             except Refused as refused:
-                raise BodyMalformed(refused.refusal.sentence) from None
+                raise BodyMalformed(refused.refusal) from None
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 

@@ -10,13 +10,15 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, Refusal
+
 BUFFER_SIZE = 65536
 
 
 class BodyError(OSError):
-    """The body can't be read to its end; the request has failed, not the server."""
+    """The body can't be read to its end; the request has failed, not the server. `refusal` is what the client is told."""
 
-    status = 400
+    refusal: Refusal = BODY_CUT_OFF
 
 
 class ClientDisconnected(BodyError):
@@ -26,17 +28,21 @@ class ClientDisconnected(BodyError):
 class BodyTimeout(BodyError):
     """The client sent nothing for longer than `body_timeout`."""
 
-    status = 408
+    refusal = BODY_TIMEOUT
 
 
 class BodyTooLarge(BodyError):
     """The body is larger than `limit_request_body`."""
 
-    status = 413
+    refusal = BODY_TOO_LARGE
 
 
 class BodyMalformed(BodyError):
     """The chunked coding of the body is broken (RFC 9112 §7.1)."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
 
 
 class RawBody(io.RawIOBase):
