@@ -67,9 +67,7 @@ def quickstart(cache: Path, side: str) -> tuple[Path, Path]:
     return binaries, project
 
 
-def wait_until_it_accepts(
-    process: subprocess.Popen[bytes], port: int, log: Path, timeout_s: float = 30
-) -> None:
+def wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, log: Path, timeout_s: float = 30) -> None:
     """Return when the port takes connections; raise CannotInstall with the log's end when it never does."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until and process.poll() is None:
@@ -137,9 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3, help="starts of each (default 3)")
-    parser.add_argument(
-        "--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)"
-    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)")
     options = parser.parse_args(arguments)
     cache = options.cache.resolve()
     results: dict[str, tuple[list[float], int]] = {}

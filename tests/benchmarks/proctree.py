@@ -76,9 +76,7 @@ def on_cpus(cpus: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def start(
-    command: Sequence[str], *, cwd: Path, environ: dict[str, str], log: Path
-) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], *, cwd: Path, environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own, its output in `log`."""
     with log.open("wb") as output:
         return subprocess.Popen(

@@ -115,7 +115,5 @@ SERVERS = (
     ),
     _peer("waitress", _program("waitress-serve --listen 127.0.0.1:{port} hello:app")),
     Server("gunicorn", _program("gunicorn " + _GUNICORN), GUNICORN, "gunicorn"),
-    Server(
-        "gunicorn-gthread", _program("gunicorn --threads 4 " + _GUNICORN), GUNICORN, "gunicorn", "gunicorn"
-    ),
+    Server("gunicorn-gthread", _program("gunicorn --threads 4 " + _GUNICORN), GUNICORN, "gunicorn", "gunicorn"),
 )

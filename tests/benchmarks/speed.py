@@ -221,16 +221,12 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument(
-        "servers", nargs="*", metavar="SERVER", help=f"which (default: all): {', '.join(names)}"
-    )
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"which (default: all): {', '.join(names)}")
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=LOADS)
     parser.add_argument("--seconds", type=int, default=2, help="length of one run, whole seconds (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="runs per server and load (default 3)")
     parser.add_argument("--cpus", default="0,1", help="server's and wrk's processor (default 0,1)")
-    parser.add_argument(
-        "--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)"
-    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)")
     options = parser.parse_args()
     if unknown := sorted(set(options.servers) - set(names)):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(names)}")
