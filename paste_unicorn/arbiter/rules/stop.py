@@ -41,7 +41,7 @@ def at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, 
     stop = Stop(reason, since, StopStage.ASKED, now + state.policy.quick_s)
     told = tuple(SignalWorker(slot.pid, "QUIT") for slot in state.slots if slot.pid)
     state, ended = _go_on(replace(state, phase=Phase.QUITTING, stop=stop), now)
-    return state, (*told, *ended)
+    return state, (StopListening(), *told, *ended)
 
 
 def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -32,7 +32,7 @@ def test_a_graceful_stop_stops_handshakes_before_it_tells_the_workers(signal: Si
 @pytest.mark.parametrize("signal", [Signal.QUIT, Signal.TYPED_INT])
 def test_a_quick_stop_tells_the_workers_at_once_and_says_nothing_yet(signal: Signal) -> None:
     story = serving()
-    assert story.signal(signal) == (SignalWorker(101, "QUIT"), SignalWorker(102, "QUIT"))
+    assert story.signal(signal) == (StopListening(), SignalWorker(101, "QUIT"), SignalWorker(102, "QUIT"))
     assert story.state.phase is Phase.QUITTING
 
 
