@@ -25,6 +25,7 @@ class RequestLine:
         "http11",
         "method",
         "path",
+        "plain",
         "query",
         "raw",
         "target",
@@ -49,6 +50,7 @@ class RequestLine:
         self.query = query  # as received, without the "?"
         self.http11 = http11
         self.version = "HTTP/1.1" if http11 else "HTTP/1.0"
+        self.plain = http11 and method != "HEAD"  # the answer is persistent by default, and has its body
         self.authority = authority  # of an absolute-form target: it replaces Host (RFC 9112 §3.2.2)
         self.form = form  # ORIGIN, ABSOLUTE or ASTERISK
 

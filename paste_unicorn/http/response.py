@@ -51,7 +51,7 @@ class BadResponse(ValueError):
 
 
 class Prepared:
-    """The head of an answer as the application gave it, judged and rendered; shared, never changed."""
+    """The head of an answer as the application gave it, judged and rendered; shared, and changed by its stamp alone."""
 
     __slots__ = (
         "bodiless",
@@ -59,7 +59,10 @@ class Prepared:
         "fields",
         "has_date",
         "has_server",
+        "plain_length",
         "prefix",
+        "stamp",
+        "stamped",
         "status",
         "status_code",
     )
@@ -83,6 +86,15 @@ class Prepared:
         self.bodiless = bodiless  # 204, 205, 304 (RFC 9110 §15)
         self.has_date = has_date  # the application's: ours is not to be added
         self.has_server = has_server
+        # For the commonest answer, which needs no framing of ours: its length (-1: the answer is of another kind), and
+        # the whole head as it is in the second of the Date line `stamp`.
+        self.plain_length = -1 if content_length is None or bodiless or has_date else content_length
+        self.stamp = self.stamped = b""
+
+    def stamp_with(self, date_line: bytes) -> None:
+        """Make `stamped` anew: the clock has moved on."""
+        self.stamp = date_line
+        self.stamped = self.prefix + date_line + b"\r\n"
 
 
 class Framing(NamedTuple):

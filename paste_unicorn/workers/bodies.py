@@ -14,7 +14,7 @@ from ..http.body import ChunkedBody, SizedBody
 from ..http.parser import Head
 from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, NO_ROOM_FOR_BODY, Refused
 from ..wsgi.input import BodyTooLarge, open_body
-from .connection import ClientGone, Connection, Phase
+from .connection import BODY, ClientGone, Connection
 from .deadlines import FIRST_PIECE_S, Deadlines
 from .exchange import Exchange
 from .incoming import CONTINUE, SMALL_BODY, Incoming
@@ -113,11 +113,11 @@ class Bodies:
             connection.head = None
             self._run_request(connection, head, incoming.whole(), incoming.received if spooled else -1)
         elif spooled or (0 < head.body <= SMALL_BODY and not incoming.continue_expected):
-            self._deadlines.start(connection, Phase.BODY, monotonic())
+            self._deadlines.start(connection, BODY, monotonic())
         elif incoming.received or incoming.continue_expected:
             self.stream(connection)
         else:
-            self._deadlines.start(connection, Phase.BODY, monotonic())
+            self._deadlines.start(connection, BODY, monotonic())
             connection.deadline = connection.since + FIRST_PIECE_S
 
     def stream(self, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from ..http.parser import HeadParser
 from ..http.refusals import HEAD_TIMEOUT, Refused
 from ..wsgi.gateway import Response
 from .bodies import DRAIN_LIMIT, Bodies, BodyRules, RunRequest
-from .connection import RECEIVE_SIZE, ClientGone, Connection, Phase
+from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRITING, ClientGone, Connection
 from .deadlines import Deadlines, overdue
 from .exchange import Exchange
 from .listening import reset_on_close
@@ -52,7 +52,7 @@ class Clients:
     def add(self, connection: Connection) -> None:
         """A new client."""
         self.by_fd[connection.fd] = connection
-        self._deadlines.start(connection, Phase.HEAD, connection.since)
+        self._deadlines.start(connection, HEAD, connection.since)
         self._loop.add(connection.fd)
 
     # -- what arrives ----------------------------------------------------------------------------------------------
@@ -69,14 +69,14 @@ class Clients:
         phase = connection.phase
         if not data:
             self._ended(connection)
-        elif phase is Phase.IDLE or phase is Phase.HEAD:
+        elif phase is IDLE or phase is HEAD:
             if connection.buffer:
                 self._more_of_head(connection, data)
             else:
                 self.take(connection, data)
-        elif phase is Phase.BODY:
+        elif phase is BODY:
             self._bodies.more(connection, data)
-        elif phase is Phase.LINGERING:
+        elif phase is LINGERING:
             return
         else:
             self._bodies.discard(connection, data)
@@ -105,8 +105,8 @@ class Clients:
     def _wait_for_head(self, connection: Connection, data: bytes) -> None:
         connection.buffer += data
         connection.checked = len(connection.buffer)
-        if connection.phase is not Phase.HEAD:
-            self._deadlines.start(connection, Phase.HEAD, monotonic())
+        if connection.phase is not HEAD:
+            self._deadlines.start(connection, HEAD, monotonic())
 
     def _more_of_head(self, connection: Connection, data: bytes) -> None:
         """A head that comes in small pieces must not be parsed from its beginning for each of them."""
@@ -122,12 +122,12 @@ class Clients:
 
     def _ended(self, connection: Connection) -> None:
         """The client has closed its side. After a whole request that may be a half-close, which gets its answer."""
-        if connection.phase is Phase.BODY and connection.incoming is not None:
+        if connection.phase is BODY and connection.incoming is not None:
             connection.incoming.cut()
             self._bodies.stream(connection)
-        elif connection.phase is Phase.IDLE and connection.buffer:
+        elif connection.phase is IDLE and connection.buffer:
             return  # pipelined requests are waiting for their turn; the end will be reported again
-        elif connection.phase is Phase.WRITING:
+        elif connection.phase is WRITING:
             connection.close_when_sent = True
             connection.incoming = None
             self._watch(connection, WRITABLE)
@@ -146,7 +146,7 @@ class Clients:
             if connection.buffer:
                 self.pending.append(connection)
             connection.checked = 0
-            connection.phase = Phase.IDLE
+            connection.phase = IDLE
             connection.since = now = self._exchange.now
             connection.deadline = now + self._keepalive_s
             return
@@ -170,20 +170,20 @@ class Clients:
         draining = connection.incoming is not None and not connection.close_when_sent
         if connection.output:
             self._watch(connection, WRITABLE | (READABLE if draining else 0))
-            self._deadlines.start(connection, Phase.WRITING, now)
+            self._deadlines.start(connection, WRITING, now)
             return
         if connection.close_when_sent:
             self._say_goodbye(connection, now)
             return
         self._watch(connection, READABLE)
         if draining:
-            self._deadlines.start(connection, Phase.DRAINING, now)
+            self._deadlines.start(connection, DRAINING, now)
             if connection.buffer:
                 data = bytes(connection.buffer)
                 connection.buffer.clear()
                 self._bodies.discard(connection, data)
             return
-        self._deadlines.start(connection, Phase.IDLE, now)
+        self._deadlines.start(connection, IDLE, now)
         connection.checked = 0
         if connection.buffer:
             self.pending.append(connection)
@@ -194,7 +194,7 @@ class Clients:
             if connection.flush():
                 self.settle(connection)
             else:
-                self._deadlines.start(connection, Phase.WRITING, monotonic())
+                self._deadlines.start(connection, WRITING, monotonic())
         except ClientGone:
             self.drop(connection)
 
@@ -219,7 +219,7 @@ class Clients:
             self.drop(connection)
             return
         self._watch(connection, READABLE)
-        self._deadlines.start(connection, Phase.LINGERING, now)
+        self._deadlines.start(connection, LINGERING, now)
 
     def _cut(self, connection: Connection, response: Response) -> None:
         """The answer can't be completed: the client must be able to tell."""
@@ -247,9 +247,9 @@ class Clients:
         """Act on every connection that has been in its phase for too long."""
         for connection in overdue(self.by_fd.values(), now):
             phase = connection.phase
-            if phase is Phase.HEAD and connection.buffer:
+            if phase is HEAD and connection.buffer:
                 self.refuse_slow_head(connection)
-            elif phase is Phase.BODY and connection.head is not None:
+            elif phase is BODY and connection.head is not None:
                 self._bodies.overdue(connection, connection.head)
             else:
                 self.drop(connection)

@@ -35,6 +35,10 @@ class Phase(IntEnum):
     LINGERING = 7  # the client, to close: we have said all that we will
 
 
+# Under their own names too: to reach a member through its enum costs a tenth of a microsecond (Python 3.11).
+HEAD, IDLE, BODY, RUNNING, WRITING, DRAINING, LINGERING = Phase
+
+
 class ClientGone(ConnectionError):
     """The client closed the connection, or takes nothing any more: the rest of the answer has no reader."""
 
@@ -81,7 +85,7 @@ class Connection:
         self.environs = environs  # what makes the environs of this listener's requests
         self.buffer = bytearray()  # received, not used yet
         self.checked = 0  # size of the buffer when the parser last looked at it
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.since = now  # when the present phase began
         self.deadline = 0.0  # when the phase must be over, in monotonic seconds
         self.head: Head | None = None  # of the request whose body is arriving

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-from .connection import Connection, Phase
+from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RUNNING, WRITING, Connection, Phase
 
 SCAN_INTERVAL_S = 0.25
 LINGER_S = 2.0  # how long we go on reading, and throwing away, after our last word
@@ -29,18 +30,19 @@ class Deadlines:
         """The connection enters `phase`, or has made progress in it."""
         connection.phase = phase
         connection.since = now
-        connection.deadline = now + self.duration_s(phase)
+        connection.deadline = now + self._durations_s[phase]
 
-    def duration_s(self, phase: Phase) -> float:
+    @cached_property
+    def _durations_s(self) -> dict[Phase, float]:
         return {
-            Phase.HEAD: self.header_s,
-            Phase.IDLE: self.keepalive_s,
-            Phase.BODY: self.body_s,
-            Phase.RUNNING: float("inf"),
-            Phase.WRITING: self.send_s,
-            Phase.DRAINING: self.body_s,
-            Phase.LINGERING: LINGER_S,
-        }[phase]
+            HEAD: self.header_s,
+            IDLE: self.keepalive_s,
+            BODY: self.body_s,
+            RUNNING: float("inf"),
+            WRITING: self.send_s,
+            DRAINING: self.body_s,
+            LINGERING: LINGER_S,
+        }
 
 
 def overdue(connections: Iterable[Connection], now: float) -> list[Connection]:
@@ -50,5 +52,5 @@ def overdue(connections: Iterable[Connection], now: float) -> list[Connection]:
 
 def slowest_head(connections: Iterable[Connection], now: float, at_least_s: float) -> Connection | None:
     """The connection whose head has been unfinished longest, if for `at_least_s` seconds."""
-    waiting = (one for one in connections if one.phase is Phase.HEAD and one.since <= now - at_least_s)
+    waiting = (one for one in connections if one.phase is HEAD and one.since <= now - at_least_s)
     return min(waiting, key=lambda one: one.since, default=None)

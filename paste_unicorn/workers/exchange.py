@@ -107,6 +107,7 @@ class Exchange:
         environ["wsgi.early_hints"] = response.early_hints
         if connection.incoming is not None:
             response.before_head = connection.incoming.answer_begins
+            response.plain = False
         if length >= 0:
             environ["CONTENT_LENGTH"] = str(length)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -197,6 +198,7 @@ class Exchange:
             return how
         response.keep = False
         if isinstance(error, ClientGone):
+            response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
             return "client-gone"
         if isinstance(error, BodyError):

@@ -21,7 +21,7 @@ from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
 from .bodies import BodyRules
 from .clients import Clients
-from .connection import Connection, Phase, SendLimits
+from .connection import HEAD, IDLE, Connection, SendLimits
 from .deadlines import SCAN_INTERVAL_S, Deadlines, slowest_head
 from .exchange import Exchange
 from .listening import Listening
@@ -164,11 +164,7 @@ class SyncWorker:
         return True
 
     def _next_pipelined(self, connection: Connection) -> None:
-        if (
-            self._clients.by_fd.get(connection.fd) is connection
-            and connection.phase is Phase.IDLE
-            and connection.buffer
-        ):
+        if self._clients.by_fd.get(connection.fd) is connection and connection.phase is IDLE and connection.buffer:
             data = bytes(connection.buffer)
             connection.buffer.clear()
             self._clients.take(connection, data)
@@ -195,6 +191,6 @@ class SyncWorker:
 
     @staticmethod
     def _expects_answer(connection: Connection, now: float) -> bool:
-        if connection.phase is Phase.HEAD and not connection.buffer:
+        if connection.phase is HEAD and not connection.buffer:
             return now - connection.since < 1.0  # has just connected; its request must be on its way
-        return connection.phase is not Phase.IDLE or bool(connection.buffer)
+        return connection.phase is not IDLE or bool(connection.buffer)

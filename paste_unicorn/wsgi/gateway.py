@@ -5,7 +5,7 @@ wait. Nothing is logged here and nothing but the sink's own failure gets out of 
 is in `Response.failure`, for the caller to judge.
 
 Hot: an application that returns a list or tuple of blocks passes `respond`, `start_response`, `ResponseHeads.begin`
-and `_finish_whole`, each once.
+and `_finish_whole`, each once; the head of a plain answer is put together once a second.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Fields = list[tuple[str, str]]
 
 
+_NOT_STREAMED = Framing(NO_BODY, b"", False, None)
+
+
 class Sink(Protocol):
     """Where an answer goes. Every call takes all that it is given; ConnectionError: nobody is there to read it."""
 
@@ -57,27 +60,29 @@ class Answering:
 
 
 class Response:
-    """The answer to one request: what the application said of it, and what of it has left.
+    """The answer to one request: what the application said of it, and what of it has left."""
 
-    Defaults are attributes of the class, so that a plain answer sets only what differs.
-    """
-
-    prepared: Prepared | None = None  # status and fields, as `start_response` was last told
-    head_sent = False
-    body_sent = 0  # bytes of the body given to the sink, without their framing
-    complete = False  # the body has been given to the sink to its end
-    flawed = False  # one of the next three is set
-    failure: BaseException | None = None  # what the application, or the sink, raised
-    close_failure: BaseException | None = None  # what the iterable's close() raised
-    complaint: str | None = None  # a wrong Content-Length that was put right
-    before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection still be kept?
-    _framing: Framing = Framing(NO_BODY, b"", False, None)  # of a body that is streamed
+    __slots__ = (
+        "_answering", "_framing", "_line", "_sink", "before_head", "body_sent", "close_failure", "complaint",
+        "complete", "failure", "flawed", "head_sent", "keep", "plain", "prepared",
+    )  # fmt: skip
 
     def __init__(self, answering: Answering, sink: Sink, line: RequestLine, keep: bool) -> None:
         self._answering = answering
         self._sink = sink
         self._line = line
         self.keep = keep  # whether the connection may serve another request after this one
+        self.plain = keep and line.plain  # the head has nothing to say of the connection, and the body is not left out
+        self.prepared: Prepared | None = None  # status and fields, as `start_response` was last told
+        self.head_sent = False
+        self.body_sent = 0  # bytes of the body given to the sink, without their framing
+        self.complete = False  # the body has been given to the sink to its end
+        self.flawed = False  # one of the next three is set
+        self.failure: BaseException | None = None  # what the application, or the sink, raised
+        self.close_failure: BaseException | None = None  # what the iterable's close() raised
+        self.complaint: str | None = None  # a wrong Content-Length that was put right
+        self.before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection be kept?
+        self._framing = _NOT_STREAMED
 
     @property
     def is_head(self) -> bool:
@@ -129,20 +134,21 @@ class Response:
             self._finish_otherwise(body)
             return
         length = len(body)
-        if prepared.content_length != length or self.before_head is not None:
-            prepared = self._put_right(prepared, length)
-        if self._answering.closing:
-            self.keep = False
-        line = self._line
-        framing = frame(prepared, line.http11, line.method == "HEAD", self.keep, length)
+        answering = self._answering
+        date_line = answering.date_line
+        self.head_sent = self.complete = True
+        if self.plain and prepared.plain_length == length and not answering.closing:
+            if prepared.stamp is not date_line:
+                prepared.stamp_with(date_line)
+            self.body_sent = length
+            self._sink.send(prepared.stamped + body)
+            return
+        prepared = self._put_right(prepared, length)
+        framing = frame(prepared, self._line.http11, self.is_head, self.keep, length)
         if framing.how != SIZED:
             body = b""
-        self.head_sent = self.complete = True
         self.body_sent = len(body)
-        if prepared.has_date:
-            self._sink.send(prepared.prefix + framing.suffix + body)
-        else:
-            self._sink.send(prepared.prefix + self._answering.date_line + framing.suffix + body)
+        self._sink.send(b"".join((prepared.prefix, b"" if prepared.has_date else date_line, framing.suffix, body)))
 
     def _finish_otherwise(self, body: bytes) -> None:
         """The same where write() came first, or the application broke a rule."""

@@ -16,7 +16,7 @@ BUFFER_SIZE = 65536
 
 
 class BodyError(OSError):
-    """The body can't be read to its end; the request has failed, not the server. `refusal` is what the client is told."""
+    """The body can't be read to its end; the request has failed, not the server. The client is told `refusal`."""
 
     refusal: Refusal = BODY_CUT_OFF
 
