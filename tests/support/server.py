@@ -139,6 +139,7 @@ def serve(
     port: int | None = None,
     ready: str | None = "/",
     daemon: bool = False,
+    part: str = "",
 ) -> Iterator[Server]:
     """Serve an application under one of the runners (`paster`, `pserve`, `gearbox`), until the `with` ends.
 
@@ -146,6 +147,7 @@ def serve(
     Without it there are a [server:main] with `settings`, and an [app:main] with the lines of `app`. `port`:
     where a file's server will listen. `ready` is a path that is asked until it is answered, with whatever
     status; None: nothing is waited for. With `daemon` the runner's own process is expected to end.
+    `part` follows the ini's name on the command line, as in `test.ini#site`.
     """
     port = port or free_port()
     directory = Path(tempfile.mkdtemp(prefix="unicorn-test-")).resolve()
@@ -154,7 +156,7 @@ def serve(
         path = _write_ini(ini, settings or {}, app, directory, port)
         with (directory / OUTPUT).open("wb") as output:
             popen = subprocess.Popen(
-                command(runner, path, args),
+                command(runner, f"{path}{part}", args),
                 cwd=directory,
                 env=environment(mark, env or {}),
                 stdin=subprocess.DEVNULL,
@@ -193,7 +195,7 @@ def _write_ini(ini: str | Path | None, settings: Mapping[str, str], app: str, di
     return path
 
 
-def command(runner: str, ini: Path, args: Sequence[str] = ()) -> list[str]:
+def command(runner: str, ini: Path | str, args: Sequence[str] = ()) -> list[str]:
     """The command line of a runner, out of the environment that runs the tests."""
     program = str(Path(sys.executable).parent / runner)
     if runner == "paster":

@@ -156,3 +156,13 @@ def on_exit(server: Any) -> None:
 def never_boots(server: Any, worker: Any) -> None:
     """A `post_fork` that ends its worker before it is ready."""
     os._exit(9)
+
+
+# -- a server runner that serves another application than the one that was loaded ------------------------------
+
+
+def serve_another(application: Any, global_conf: dict[str, str], **local_conf: str) -> None:
+    """`paste.server_runner`: wraps the application in code, so that no record can match it."""
+    from paste_unicorn.runner import serve
+
+    serve(lambda environ, start_response: application(environ, start_response), global_conf, **local_conf)
