@@ -103,7 +103,7 @@ class Bodies:
             self._keeper.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
             return
         except OSError as error:
-            self._exchange.complain("Can't collect a request body in %s: %s", self._rules.directory, error)
+            self._exchange.complain("A request body can't be collected (see tmp_upload_dir)", error)
             self._keeper.refuse(connection, Refused(NO_ROOM_FOR_BODY, head.line.raw))
             return
         if incoming.received:

@@ -47,13 +47,19 @@ class Clients:
         self._bodies = Bodies(self, exchange, rules, deadlines, run_request)
         self._run_request = run_request
         self.by_fd: dict[int, Connection] = {}
+        self.bytes_in = 0
         self.pending: deque[Connection] = deque()  # have their next request in the buffer already
 
     def add(self, connection: Connection) -> None:
-        """A new client."""
+        """A new client, whom the loop does not watch yet."""
         self.by_fd[connection.fd] = connection
         self._deadlines.start(connection, HEAD, connection.since)
-        self._loop.add(connection.fd)
+
+    def welcome(self, connection: Connection) -> None:
+        """Look whether a new client's request is there already: on a busy server it is, and may need no watching."""
+        self.readable(connection)
+        if not connection.watched and connection.fd in self.by_fd:
+            self._watch(connection, READABLE)
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
@@ -67,6 +73,7 @@ class Clients:
             self.drop(connection)
             return
         phase = connection.phase
+        self.bytes_in += len(data)
         if not data:
             self._ended(connection)
         elif phase is IDLE or phase is HEAD:
@@ -139,9 +146,11 @@ class Clients:
     def finish(self, connection: Connection, response: Response) -> None:
         """The application is done with this request: what next on this connection?"""
         incoming = connection.incoming
-        if incoming is not None and incoming.complete:
-            incoming.discard()
-            incoming = connection.incoming = None
+        if incoming is not None:
+            self.bytes_in += incoming.waited_for
+            if incoming.complete:
+                incoming.discard()
+                incoming = connection.incoming = None
         if response.keep and incoming is None and not connection.output:
             if connection.buffer:
                 self.pending.append(connection)
@@ -188,6 +197,12 @@ class Clients:
         if connection.buffer:
             self.pending.append(connection)
 
+    def readable_and_writable(self, connection: Connection) -> None:
+        """Both: a client that still sends what nobody wants any more, and takes its answer."""
+        self.readable(connection)
+        if connection.fd in self.by_fd:
+            self.writable(connection)
+
     def writable(self, connection: Connection) -> None:
         """The kernel takes more of what is unsent."""
         try:
@@ -228,9 +243,11 @@ class Clients:
         self.drop(connection)
 
     def _watch(self, connection: Connection, events: int) -> None:
-        if connection.watched != events:
-            connection.watched = events
+        if not connection.watched:
+            self._loop.add(connection.fd, events)
+        elif connection.watched != events:
             self._loop.modify(connection.fd, events)
+        connection.watched = events
 
     def drop(self, connection: Connection) -> None:
         """Close the connection now."""
@@ -238,7 +255,7 @@ class Clients:
         connection.close()
 
     def _forget(self, connection: Connection) -> None:
-        if self.by_fd.pop(connection.fd, None) is not None:
+        if self.by_fd.pop(connection.fd, None) is not None and connection.watched:
             self._loop.remove(connection.fd)
 
     # -- time ------------------------------------------------------------------------------------------------------

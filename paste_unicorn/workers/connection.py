@@ -13,7 +13,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..wsgi.file_wrapper import FileRegion
-from .loop import READABLE
 
 if TYPE_CHECKING:
     from ..http.parser import Head
@@ -94,7 +93,7 @@ class Connection:
         self.unsent = 0  # bytes in `output` that are held in memory (file regions are not)
         self.close_when_sent = False
         self.linger = False  # the client may still be sending: read on for a while before closing
-        self.watched = READABLE  # the events that the loop was asked for
+        self.watched = 0  # the events that the loop was asked for
 
     def send(self, data: bytes) -> None:
         """Give all of `data` to the kernel or, where it takes no more, to `output`. Raises ClientGone."""

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from ..http.refusals import SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
 from ..ops.escaping import escaped
-from ..scoreboard import APPLICATION_ERRORS, BYTES_IN, REFUSED, SlotWriter
+from ..scoreboard import APPLICATION_ERRORS, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
 from ..wsgi.input import BodyError
 from .connection import ClientGone, Connection
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from ..wsgi.environ import Environ
 
 monotonic = time.monotonic
-
-
-COUNT_AT_ONCE = 64  # answers: to count many together costs little more than to count one
 
 
 class RequestSummary(NamedTuple):
@@ -82,8 +79,6 @@ class Exchange:
         self._pid = os.getpid()
         self._answers: list[tuple[int, int, float]] = []  # status, bytes, seconds: to be counted
         self.now = monotonic()  # when the previous request ended, or the loop woke up
-        self._round_began = self.now
-        self.last_round_s = 0.0
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
         """Run one request in this thread, from its parsed head to the last byte given to the connection.
@@ -125,15 +120,8 @@ class Exchange:
             self._log(head, environ, response, connection, now - started, how)
         return response
 
-    def begin_round(self, now: float) -> None:
-        """The loop has woken up: note the time, and how long the requests of the round before took together."""
-        self.last_round_s = self.now - self._round_began
-        self.now = self._round_began = now
-        if len(self._answers) >= COUNT_AT_ONCE:
-            self.count_answers()
-
     def count_answers(self) -> None:
-        """Add the answers since the last time to the slot's counters; at least a few times a second."""
+        """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
         if self._answers:
             self._slot.count(self._answers)
             self._answers.clear()
@@ -262,13 +250,9 @@ class Exchange:
             )
         )
 
-    def complain(self, text: str, *arguments: object) -> None:
+    def complain(self, text: str, error: BaseException) -> None:
         """Something for the error log that concerns no application."""
-        self._logs.error.error(text, *arguments)
-
-    def received(self, count: int) -> None:
-        """So many bytes have come in."""
-        self._slot.counters[BYTES_IN] += count
+        self._logs.error.error(text, exc_info=error)
 
 
 def _body_size(page: bytes) -> int:

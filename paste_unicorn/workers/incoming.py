@@ -48,6 +48,7 @@ class Incoming:
         self._spool: IO[bytes] | None = None  # decoded, where bodies are collected in a file
         self.length = length  # bytes, -1 when the body is chunked
         self.received = 0  # decoded bytes so far
+        self.waited_for = 0  # bytes that came while the application waited for them, as they came
         self.complete = False
         self.cut_off = False  # the client ended its side before the body was complete
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
@@ -137,6 +138,7 @@ class Incoming:
             if not arrived:
                 self.cut()
                 raise ClientDisconnected(self._cut_off_sentence())
+            self.waited_for += len(arrived)
             return arrived
 
     def _cut_off_sentence(self) -> str:

@@ -89,13 +89,14 @@ class Worker:
         self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
         self._hooks = Hooks(orders.settings, self._log)
         self._hook_worker = self._hooks.worker(os.getpid(), orders.age)
+        self._hook_server = self._hooks.server(orders.listeners, orders.lifeline.arbiter_pid)
         self._loop: SyncWorker | None = None
 
     def boot(self) -> None:
         """Everything up to the moment in which the arbiter may count on this worker."""
         orders = self._orders
         wakeup = self._install_signals()
-        self._hooks.call("post_fork", self._hooks.server(orders.listeners), self._hook_worker)
+        self._hooks.call("post_fork", self._hook_server, self._hook_worker)
         self._loop = make_worker(orders, self._slot, self._request_hooks(), wakeup, self._each_round)
         self._hooks.call("post_worker_init", self._hook_worker)
         self._slot.set_state(State.READY)
@@ -105,7 +106,7 @@ class Worker:
         assert self._loop is not None
         self._loop.serve()
         self._slot.set_state(State.GONE)
-        self._hooks.call("worker_exit", self._hooks.server(self._orders.listeners), self._hook_worker)
+        self._hooks.call("worker_exit", self._hook_server, self._hook_worker)
 
     def _request_hooks(self) -> RequestHooks:
         before, after = self._hooks.get("pre_request"), self._hooks.get("post_request")

@@ -1,8 +1,4 @@
-"""Accepting connections: how many at a time, and what to do when the system has no room for another.
-
-A worker that has just served a slow request takes one connection at a time, so that the kernel gives the others to
-idle siblings; one whose requests are fast takes several, which saves a round of the loop for each.
-"""
+"""Accepting connections, and what to do when the system has no room for another."""
 
 from __future__ import annotations
 
@@ -20,8 +16,6 @@ from ..process.listener import Listener
 from ..scoreboard import Scoreboard
 from .loop import EpollLoop, SelectorLoop
 
-FAST_ROUND_S = 0.002
-BATCH = 16
 PAUSE_S = 0.5  # how long to let the queue wait when descriptors or memory have run out
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -48,7 +42,6 @@ class Listening:
         self.by_fd = {listener.sock.fileno(): listener for listener in listeners}
         self.watching = False
         self.paused_until = 0.0  # monotonic seconds; 0: not paused
-        self.last_round_s = 0.0  # how long the application was occupied since the loop woke up before
 
     def watch(self) -> None:
         """Let the loop report waiting connections."""
@@ -63,11 +56,6 @@ class Listening:
             for fd in self.by_fd:
                 self._loop.remove(fd)
             self.watching = False
-
-    @property
-    def share(self) -> int:
-        """How many connections to accept at a time."""
-        return BATCH if self.last_round_s < FAST_ROUND_S else 1
 
     def accept(self, listener: Listener, now: float) -> tuple[RawSocket, Any] | None:
         """The next waiting connection, non-blocking, and its peer's address; None when there is none to be had."""

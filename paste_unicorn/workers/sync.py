@@ -16,7 +16,7 @@ from typing import IO
 from ..http.parser import Head, HeadParser
 from ..http.response import http_date
 from ..process.listener import Listener
-from ..scoreboard import CONNECTIONS, SlotWriter
+from ..scoreboard import BYTES_IN, CONNECTIONS, SlotWriter
 from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
 from .bodies import BodyRules
@@ -30,6 +30,9 @@ from .peers import Peers
 
 monotonic = time.monotonic
 
+TICK_S = 0.1
+FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
+BATCH = 16
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
 IDLE_AT_RETIREMENT_S = 2.0  # how long a retiring worker still answers on connections that are idle
 
@@ -68,6 +71,9 @@ class SyncWorker:
         self._closing = False  # every answer says Connection: close
         self._leave_at = 0.0  # draining or retiring: not before this, in monotonic seconds
         self._draining = False
+        self._next_tick = self._next_scan = 0.0  # monotonic seconds
+        self._second = 0  # of the clock on the wall: which the Date line shows
+        self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
 
     # -- called by signal handlers, or between rounds ----------------------------------------------------------------
 
@@ -90,59 +96,70 @@ class SyncWorker:
         self._loop.add(self._wakeup_fd)
         self._listening.watch()
         poll, by_fd, pending = self._loop.poll, self._clients.by_fd, self._clients.pending
-        readable, writable = self._clients.readable, self._clients.writable
-        shared, beat = self._listening.by_fd, self._slot.beat
-        get, begin_round = by_fd.get, self._exchange.begin_round
-        next_scan = 0.0
-        second = 0
+        shared, exchange = self._listening.by_fd, self._exchange
+        guard, readable, select_step = self._guard, self._clients.readable, self._step_for
+        fresh: list[Connection] = []
         while True:
-            events = poll(0 if pending else SCAN_INTERVAL_S if by_fd or self._closing else 1.0)
-            now = monotonic()
-            beat(now)
-            begin_round(now)
-            wall = int(time.time())
-            if wall != second:
-                second = wall
-                self._answering.date_line = b"Date: %b\r\n" % http_date(wall)
+            self._last_round_s = exchange.now - self._round_began
+            events = poll(0 if pending else TICK_S if by_fd or self._closing else 1.0)
+            exchange.now = self._round_began = now = monotonic()
             for fd, _ in events:
                 if fd in shared:
-                    self._accept(shared[fd], now)
+                    self._accept(shared[fd], now, fresh)
+            if now >= self._next_tick:
+                self._tick(now)
             for fd, event in events:
-                connection = get(fd)
-                if connection is None:
-                    if fd == self._wakeup_fd:
-                        os.read(fd, 4096)
-                        next_scan = 0.0
-                    continue
-                if event & WRITABLE:
-                    writable(connection)
-                    if event & READABLE and fd in by_fd:
-                        readable(connection)
-                elif event & READABLE:
-                    readable(connection)
-                else:
-                    self._clients.drop(connection)
+                if fd in by_fd:
+                    guard(readable if event == READABLE else select_step(event), by_fd[fd])
+                elif fd == self._wakeup_fd:
+                    os.read(fd, 4096)
+                    self._next_scan = self._next_tick = 0.0
+            for connection in fresh:
+                guard(self._clients.welcome, connection)
+            fresh.clear()
             for _ in range(len(pending)):
-                self._next_pipelined(pending.popleft())
-            if now >= next_scan:
-                next_scan = now + SCAN_INTERVAL_S
-                self._scan(now)
+                guard(self._next_pipelined, pending.popleft())
             if self._closing and self._is_done(now):
-                self._exchange.count_answers()
+                exchange.count_answers()
                 return
 
-    def _scan(self, now: float) -> None:
+    def _guard(self, step: Callable[[Connection], None], connection: Connection) -> None:
+        """The border between the loop and one connection: no fault of ours in here may cost the others theirs."""
+        try:
+            step(connection)
+        except Exception as error:
+            self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+            self._clients.drop(connection)
+
+    def _step_for(self, event: int) -> Callable[[Connection], None]:
+        """What an event other than plain readability asks for."""
+        if event & WRITABLE:
+            return self._clients.readable_and_writable if event & READABLE else self._clients.writable
+        return self._clients.readable if event & READABLE else self._clients.drop
+
+    def _tick(self, now: float) -> None:
+        """What has to be done again and again, but not with each event."""
+        self._next_tick = now + TICK_S
+        self._slot.beat(now)
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._answering.date_line = b"Date: %b\r\n" % http_date(second)
+        if now < self._next_scan:
+            return
+        self._next_scan = now + SCAN_INTERVAL_S
         self._exchange.count_answers()
         self._clients.check_deadlines(now)
         if not self._closing or self._draining:
             self._listening.resume(now)
-        self._slot.counters[CONNECTIONS] = len(self._clients.by_fd)
+        counters = self._slot.counters
+        counters[CONNECTIONS] = len(self._clients.by_fd)
+        counters[BYTES_IN] = self._clients.bytes_in
         self._each_round()
 
-    def _accept(self, listener: Listener, now: float) -> None:
+    def _accept(self, listener: Listener, now: float, fresh: list[Connection]) -> None:
         listening = self._listening
-        listening.last_round_s = self._exchange.last_round_s
-        for _ in range(listening.share):
+        for _ in range(BATCH if self._last_round_s < FAST_ROUND_S else 1):
             if len(self._clients.by_fd) >= self._max_connections and not self._make_room(now):
                 return
             accepted = listening.accept(listener, now)
@@ -151,7 +168,9 @@ class SyncWorker:
             sock, address = accepted
             host, port = self._peers.name(listener, address)
             environs = self._peers.environs(listener, host)
-            self._clients.add(Connection(sock, peer_environ(host, port), environs, self._send_limits, now))
+            connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
+            self._clients.add(connection)
+            fresh.append(connection)
 
     def _make_room(self, now: float) -> bool:
         """At `worker_connections` the head that has been unfinished longest goes; else the queue waits for a moment."""
