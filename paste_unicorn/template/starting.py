@@ -8,6 +8,7 @@ runner's own command line, which would daemonize again, rewrite the pid file and
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -33,6 +34,10 @@ def fork_template(equipment: Equipment, generation: int, close_parents: Callable
     `close_parents` closes, in the child, the descriptors that are the arbiter's alone.
     """
     ours, theirs = Channel.pair()
+    # Before the fork, not after: a collection writes into the header of every object, and whoever does so on this side or
+    # the other gets pages of its own.
+    gc.collect()
+    gc.freeze()
     pid = fork()
     if pid == 0:
         try:
