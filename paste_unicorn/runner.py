@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 
 from . import surroundings
 from .arbiter import arbiter, pidfile
+from .arbiter.given import Origin, Runner
 from .arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
-from .arbiter.perform import Origin, Runner
 from .arbiter.state import Policy
 from .ops.logs import Logs, LogsProblem, descriptor_of, setup
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
-from .process.identity import IdentityProblem, check_user, settle, title_name
+from .process.identity import IdentityProblem, check_user, raise_descriptor_limit, settle, title_name
 from .scoreboard import SLOTS
 from .settings.hooks import HookError
 from .settings.report import report, verdict
@@ -31,6 +31,7 @@ from .template.loading import threads_of_the_application
 # Under a reloader a stop must be over within a second: hupper kills after that.
 RELOADER_STOP_S = 0.5
 QUIT_S = 1.0
+SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
 PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 
 
@@ -66,7 +67,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         raise Refusal(str(problem)) from None
     for note in notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
-    _say_what_is_odd(processes.daemon, around, logs)
+    _say_what_is_odd(processes.daemon, processes.worker_connections, around, logs)
     arbiter.run(
         application,
         settings,
@@ -146,7 +147,7 @@ def _policy(settings: Settings, around: Surroundings) -> Policy:
     )
 
 
-def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
+def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs: Logs) -> None:
     if daemon:
         logs.error.warning(
             "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
@@ -158,12 +159,16 @@ def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
             "The application was not loaded by PasteDeploy: a later template will load [app:main] of %s, without "
             "variables of the command line", around.ini_path,
         )  # fmt: skip
-    ours = {"hupper", "reloader"}
-    threads = [name for name in threads_of_the_application() if around.watch_files is None or name not in ours]
-    if threads and around.watch_files is None:
+    # A reloader has threads here; they are not the application's.
+    if around.watch_files is None and (threads := threads_of_the_application()):
         logs.error.warning(
             "The application started threads while it was loaded (%s): they stay in the arbiter and don't exist in "
             "workers. Start them in the hook post_fork", ", ".join(threads),
+        )  # fmt: skip
+    if too_few := raise_descriptor_limit(connections + SPARE_DESCRIPTORS):
+        logs.error.warning(
+            "worker_connections = %d needs more open files than the %d that are allowed; the rest waits in the "
+            "kernel's queue. Raise the limit (ulimit -n, LimitNOFILE=)", connections, too_few,
         )  # fmt: skip
 
 

@@ -23,8 +23,9 @@ from ..template.forking import Equipment
 from . import events
 from .decide import decide
 from .events import Event, FilesImported, ProcessExited, SignalArrived, TimePassed
+from .given import Origin, Runner
 from .listeners import OpenListeners
-from .perform import Origin, Performer, Runner
+from .perform import Performer
 from .rules.boot import begin
 from .rules.overdue import next_look
 from .signals import Signals

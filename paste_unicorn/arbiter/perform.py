@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..ops.access_log import Served
@@ -16,7 +15,7 @@ from ..ops.escaping import escaped
 from ..process import leave
 from ..process.channel import Channel
 from ..process.hooks import Hooks
-from ..process.messages import End, Fork, Load, Message, Recipe
+from ..process.messages import End, Fork, Load, Message
 from ..process.messages import ReopenLogs as ReopenLogsMessage
 from ..scoreboard import CellReading, Scoreboard, SlotReading
 from ..template.starting import exec_template, fork_template
@@ -39,30 +38,11 @@ from .actions import (
     WatchFiles,
 )  # fmt: skip
 from .events import Event, ForkFailed, TemplateFailed, TemplateStarted
+from .given import Origin, Runner
 from .listeners import OpenListeners
 
 if TYPE_CHECKING:
     from ..template.forking import Equipment
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where all came from, so that a later template can load it again; `recipe` is None where nobody knows."""
-
-    recipe: Recipe | None
-    ini_path: str | None
-    section: str
-    local_conf: dict[str, str]
-    ini_has_loggers: bool
-    cwd: str  # when the server was started, before `chdir`
-
-
-@dataclass(frozen=True)
-class Runner:
-    """What the arbiter needs of whoever started it."""
-
-    watch_files: Callable[[tuple[str, ...]], None] | None  # tells its reloader; None without one
-    release: Callable[[], None]  # in template 1: lets go of descriptors that are the runner's
 
 
 class Performer:

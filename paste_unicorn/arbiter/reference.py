@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 
 from .decide import PHASES, TABLE, Rule, nothing
 from .events import Signal
@@ -42,7 +43,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _table(rows: list[tuple[str, tuple[Rule, ...]]]) -> str:
+def _table(rows: Sequence[tuple[str, tuple[Rule, ...]]]) -> str:
     lines = [
         "| | " + " | ".join(phase.value for phase in PHASES) + " |",
         "| --- |" + " --- |" * len(Phase),

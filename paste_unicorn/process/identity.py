@@ -1,8 +1,9 @@
-"""What a process is called, and whose it is: title, user, group, umask, working directory, environment."""
+"""What a process is called, and whose it is: title, user, group, umask, directory, environment, limits."""
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,16 @@ def settle(settings: ProcessSettings) -> None:
     for folder in reversed(settings.pythonpath):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+
+
+def raise_descriptor_limit(wanted: int) -> int | None:
+    """Let processes open so many files; the number that they may open where it can't be that many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return None if allowed == wanted else allowed
 
 
 def become_user(settings: ProcessSettings) -> None:

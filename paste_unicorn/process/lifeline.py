@@ -18,7 +18,8 @@ import threading
 class Lifeline:
     """`read_fd` is inherited by every process; `write_fd` only the arbiter has (-1 elsewhere)."""
 
-    def __init__(self, read_fd: int, write_fd: int = -1) -> None:
+    def __init__(self, arbiter_pid: int, read_fd: int, write_fd: int = -1) -> None:
+        self.arbiter_pid = arbiter_pid
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._armed_fd = -1  # this process's own description
@@ -26,7 +27,7 @@ class Lifeline:
     @classmethod
     def create(cls) -> Lifeline:
         """A new pipe, for the arbiter."""
-        return cls(*os.pipe())
+        return cls(os.getpid(), *os.pipe())
 
     def let_go(self) -> None:
         """In a forked child, first thing: the write end is the arbiter's alone, the armed end belongs to our

@@ -17,7 +17,7 @@ from ..process.messages import Failed, Load
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Source, resolve
 from .forking import Equipment, Template
-from .loading import LoadProblem, load_application, restore_interpreter, threads_of_the_application
+from .loading import LONGEST_REASON, LoadProblem, load_application, restore_interpreter, threads_of_the_application
 from .starting import CHANNEL_FD
 
 
@@ -32,15 +32,15 @@ def main() -> NoReturn:
         if not isinstance(load, Load):
             raise LoadProblem(f"the first message was {load!r}")
         # Before the application is loaded: a factory that hangs would otherwise outlive the arbiter.
-        lifeline = Lifeline(fds[0])
+        lifeline = Lifeline(os.getppid(), fds[0])
         lifeline.arm()
         restore_interpreter(load)
         template = Template(_equip(load, fds, lifeline), load.generation, channel)
     except LoadProblem as problem:
-        channel.send(Failed(str(problem)))
+        channel.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
-        channel.send(Failed(traceback.format_exc()))
+        channel.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
         leave.child(1)
     template.serve()
 

@@ -104,7 +104,9 @@ class Template:
 
     def _fork(self, order: Fork) -> None:
         hooks, listeners = self._hooks, self._equipment.listeners
-        hooks.call("pre_fork", hooks.server(listeners), hooks.worker(0, order.age))
+        hooks.call(
+            "pre_fork", hooks.server(listeners, self._equipment.lifeline.arbiter_pid), hooks.worker(0, order.age)
+        )
         try:
             pid = fork()
         except OSError as error:

@@ -13,7 +13,7 @@ from paste.deploy import loadwsgi
 
 from ..process.messages import Load, Recipe
 
-_LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
+LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
 
 
 class LoadProblem(Exception):
@@ -31,7 +31,7 @@ def load_application(recipe: Recipe) -> Callable[..., Any]:
             global_conf=dict(recipe.variables),
         )
     except BaseException:  # SystemExit of a factory, too: it must not end in silence
-        raise LoadProblem(traceback.format_exc()[-_LONGEST_REASON:]) from None
+        raise LoadProblem(traceback.format_exc()) from None
     return application
 
 

@@ -138,7 +138,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    note(f"post_fork age={worker.age} {worker.pid == os.getpid()}")
+    note(f"post_fork age={worker.age} {worker.pid == os.getpid()} server={server.pid}")
 
 
 def child_exit(server: Any, worker: Any) -> None:

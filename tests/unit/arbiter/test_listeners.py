@@ -19,7 +19,7 @@ HERE = Address("tcp", host="127.0.0.1", port=0)
 
 def connects(where: object, family: int = socket.AF_UNIX) -> bool:
     with socket.socket(family) as client:
-        client.settimeout(1.0)
+        client.settimeout(0.5)
         try:
             client.connect(where)  # type: ignore[arg-type]
         except OSError:
@@ -164,14 +164,23 @@ def test_a_descriptor_that_does_not_listen_is_refused() -> None:
         open_listeners([Address("fd", fd=sock.fileno())], TERMS)
 
 
-def test_no_handshake_begins_after_the_stop_and_the_queue_stays() -> None:
-    opened = open_listeners([HERE], TERMS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "*"])
+def test_no_handshake_begins_after_the_stop_and_the_queue_stays(host: str) -> None:
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    opened = open_listeners([Address("tcp", host=host, port=0)], TERMS)
     sock = opened.all[0].sock
-    with socket.create_connection(sock.getsockname(), timeout=1.0):
-        opened.stop_handshakes()
-        assert not connects(sock.getsockname(), socket.AF_INET)
+    port = int(opened.all[0].server_port)
+    ways = [(family, where) for family, where in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+            if host in {where, "*"} and (family == socket.AF_INET or socket.has_dualstack_ipv6())]  # fmt: skip
+    waiting = [socket.create_connection((where, port), timeout=1.0) for _, where in ways]
+    opened.stop_handshakes()
+    for family, where in ways:
+        assert not connects((where, port), family)
+    for client in waiting:
         accepted, _ = sock.accept()
         accepted.close()
+        client.close()
     opened.close()
 
 

@@ -1,0 +1,81 @@
+"""From a recipe to the application."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paste_unicorn.process.messages import Load, Recipe
+from paste_unicorn.template.loading import (
+    LoadProblem,
+    load_application,
+    restore_interpreter,
+    threads_of_the_application,
+)
+
+INI = """\
+[DEFAULT]
+colour = blue
+[app:main]
+paste.app_factory = {module}:make_app
+given = %(thing)s
+[app:broken]
+paste.app_factory = {module}:make_nothing
+[app:leaving]
+paste.app_factory = {module}:leave
+"""
+FACTORY = """\
+def make_app(global_conf, **local_conf):
+    return global_conf["colour"], local_conf
+def make_nothing(global_conf):
+    raise RuntimeError("out of order")
+def leave(global_conf):
+    raise SystemExit(3)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    module = f"factories_{abs(hash(tmp_path))}"
+    (tmp_path / f"{module}.py").write_text(FACTORY)
+    (tmp_path / "test.ini").write_text(INI.format(module=module))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return Recipe("config:test.ini", None, str(tmp_path), {"thing": "nail"})
+
+
+def test_the_application_is_loaded_with_the_recipe_s_arguments(recipe: Recipe) -> None:
+    assert load_application(recipe) == ("blue", {"given": "nail"})
+    assert recipe.variables == {"thing": "nail"}  # PasteDeploy writes into what it is given
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("broken", "out of order"), ("leaving", "SystemExit: 3"), ("missing", "No section 'missing'")]
+)
+def test_an_application_that_can_t_be_loaded_says_why(recipe: Recipe, name: str, reason: str) -> None:
+    with pytest.raises(LoadProblem, match=reason):
+        load_application(replace(recipe, name=name))
+
+
+def test_the_import_path_is_the_runner_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "/of/the/exec")
+    load = Load(2, Recipe("", None, None, {}), None, "server:main", {}, (), ("", "/a"), None, False, False, "/")
+    restore_interpreter(load)
+    assert sys.path == ["", "/a"]
+    assert "PYTHONPATH" not in os.environ
+    restore_interpreter(replace(load, python_path="/b"))
+    assert os.environ["PYTHONPATH"] == "/b"
+
+
+def test_threads_of_the_application_are_named() -> None:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="scheduler")
+    thread.start()
+    assert "scheduler" in threads_of_the_application()
+    end.set()
+    thread.join()

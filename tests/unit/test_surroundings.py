@@ -1,0 +1,116 @@
+"""What is recorded of a load, each in an interpreter of its own, since the record is made at import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INI = """\
+[DEFAULT]
+colour = blue
+[app:main]
+paste.app_factory = factory_of_the_test:make_app
+[app:site]
+paste.app_factory = factory_of_the_test:make_app
+[pipeline:through]
+pipeline = filter site
+[filter:filter]
+paste.filter_factory = factory_of_the_test:make_filter
+[composite:both]
+use = egg:Paste#urlmap
+/ = site
+[server:main]
+paste.server_runner = factory_of_the_test:server
+[server:other]
+paste.server_runner = factory_of_the_test:server
+"""
+FACTORY = """\
+def make_app(global_conf, **local_conf):
+    return lambda environ, start_response: []
+def make_filter(global_conf, **local_conf):
+    return lambda app: app
+def server(app, global_conf, **local_conf):
+    from dataclasses import asdict
+    from paste_unicorn.surroundings import look_around
+    around = look_around(app, global_conf)
+    import json
+    recipe = asdict(around.recipe) if around.recipe else None
+    print(json.dumps([recipe, around.recipe_is_guessed, around.section, around.ini_has_loggers]))
+"""
+# As the runners do: the server first, whose entry point imports our module, then the application.
+RUNNER = """\
+from paste.deploy import loadapp, loadserver
+{before}
+server = loadserver({uri!r}, name={server!r}, relative_to={cwd!r}, global_conf={variables!r})
+{between}
+app = loadapp({uri!r}, name={name!r}, relative_to={cwd!r}, global_conf={variables!r})
+server({app})
+"""
+IMPORT = "import paste_unicorn.surroundings"
+
+
+def record(
+    tmp_path: Path, *, uri: str = "config:test.ini", name: str | None = None, server: str | None = None,
+    before: str = "", between: str = IMPORT, app: str = "app", variables: dict[str, str] | None = None, ini: str = INI,
+) -> list[object]:  # fmt: skip
+    (tmp_path / "test.ini").write_text(ini)
+    (tmp_path / "factory_of_the_test.py").write_text(FACTORY)
+    code = RUNNER.format(
+        uri=uri, name=name, server=server, cwd=str(tmp_path), before=before, between=between, app=app,
+        variables=variables or {},
+    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: list[object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", [None, "main", "site", "through"])
+def test_uri_name_and_folder_are_those_of_the_load(tmp_path: Path, name: str | None) -> None:
+    recipe, guessed, _, _ = record(tmp_path, name=name)
+    assert recipe == {"uri": "config:test.ini", "name": name, "relative_to": str(tmp_path), "variables": {}}
+    assert not guessed
+
+
+def test_variables_are_those_of_the_command_line_without_the_default_section(tmp_path: Path) -> None:
+    recipe, *_ = record(tmp_path, variables={"port": "80"})
+    assert isinstance(recipe, dict)
+    assert recipe["variables"] == {"port": "80"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "server", "section"),
+    [
+        ("config:test.ini", None, "server:main"),
+        ("config:test.ini", "other", "server:other"),
+        ("config:test.ini#other", "main", "server:main"),
+    ],
+)
+def test_the_server_s_section_is_known(tmp_path: Path, uri: str, server: str | None, section: str) -> None:
+    # Imported before the server is loaded: its call is recorded. (The import within it is seen under real runners.)
+    _, _, found, _ = record(tmp_path, uri=uri, server=server, name="site", before=IMPORT, between="")
+    assert found == section
+
+
+def test_the_application_is_found_among_others_that_were_loaded(tmp_path: Path) -> None:
+    another = "another = loadapp('config:test.ini', name='main', relative_to='.', global_conf={'x': 'y'})"
+    recipe, *_ = record(tmp_path, name="site", between=f"{IMPORT}\n{another}")
+    assert isinstance(recipe, dict)
+    assert recipe["name"] == "site"
+
+
+def test_an_application_that_nobody_loaded_is_guessed_from_the_ini(tmp_path: Path) -> None:
+    recipe, guessed, _, _ = record(tmp_path, app="lambda environ, start_response: []")
+    assert guessed
+    assert isinstance(recipe, dict)
+    assert (recipe["uri"], recipe["name"]) == (f"config:{tmp_path}/test.ini", "main")
+
+
+@pytest.mark.parametrize(("more", "has"), [("", False), ("[loggers]\nkeys = root\n", True)])
+def test_whether_the_ini_configures_logging(tmp_path: Path, more: str, has: bool) -> None:
+    *_, found = record(tmp_path, ini=INI + more)
+    assert found is has
