@@ -72,5 +72,5 @@ def run_in(binaries: Path, *command: str, cwd: Path) -> None:
 def version_of(binaries: Path, distribution: str) -> str:
     """The installed version of a distribution, "" when it isn't there."""
     code = f"from importlib.metadata import version; print(version({distribution!r}))"
-    done = subprocess.run([binaries / "python", "-c", code], capture_output=True, text=True)
+    done = subprocess.run([binaries / "python", "-I", "-c", code], capture_output=True, text=True)
     return done.stdout.strip()
