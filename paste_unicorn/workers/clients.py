@@ -76,7 +76,12 @@ class Clients:
         self.bytes_in += len(data)
         if not data:
             self._ended(connection)
-        elif phase is IDLE or phase is HEAD:
+        elif phase is IDLE:
+            if connection.buffer:
+                self._more_in_a_row(connection, data)
+            else:
+                self.take(connection, data)
+        elif phase is HEAD:
             if connection.buffer:
                 self._more_of_head(connection, data)
             else:
@@ -126,6 +131,24 @@ class Clients:
         data = bytes(buffer)
         buffer.clear()
         self.take(connection, data, connection.checked)
+
+    def _more_in_a_row(self, connection: Connection, data: bytes) -> None:
+        """Requests that wait for their turn: beyond a bound they wait with the client, whom TCP tells to."""
+        connection.buffer += data
+        if len(connection.buffer) >= RECEIVE_SIZE:
+            self._loop.remove(connection.fd)
+            connection.watched = 0
+
+    def next_in_a_row(self, connection: Connection) -> None:
+        """The turn of a connection whose next request is in its buffer already (RFC 9112 §9.3.2)."""
+        buffer = connection.buffer
+        if self.by_fd.get(connection.fd) is not connection or connection.phase is not IDLE or not buffer:
+            return
+        data = bytes(buffer)
+        buffer.clear()
+        self.take(connection, data)
+        if not connection.watched and connection.fd in self.by_fd and len(buffer) < RECEIVE_SIZE:
+            self._watch(connection, READABLE)
 
     def _ended(self, connection: Connection) -> None:
         """The client has closed its side. After a whole request that may be a half-close, which gets its answer."""

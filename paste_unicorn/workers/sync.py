@@ -118,7 +118,7 @@ class SyncWorker:
                 guard(self._clients.welcome, connection)
             fresh.clear()
             for _ in range(len(pending)):
-                guard(self._next_pipelined, pending.popleft())
+                guard(self._clients.next_in_a_row, pending.popleft())
             if self._closing and self._is_done(now):
                 exchange.count_answers()
                 return
@@ -181,12 +181,6 @@ class SyncWorker:
         self._clients.refuse_slow_head(slow)
         self._clients.drop(slow)
         return True
-
-    def _next_pipelined(self, connection: Connection) -> None:
-        if self._clients.by_fd.get(connection.fd) is connection and connection.phase is IDLE and connection.buffer:
-            data = bytes(connection.buffer)
-            connection.buffer.clear()
-            self._clients.take(connection, data)
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         response = self._exchange.run(connection, head, body, head.keep, length)
