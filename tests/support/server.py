@@ -11,6 +11,7 @@ fails the test.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import shutil
@@ -163,6 +164,7 @@ def serve(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_us,
             )
         address: Address = ("127.0.0.1", port)
         bind = (settings or {}).get("bind", "").replace("{directory}", str(directory))
@@ -181,6 +183,12 @@ def serve(
                 RUNNING.remove(server)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _end_with_us() -> None:
+    """In the child: be told (TERM) when the process that runs the tests is gone, however it went. Linux alone can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG; it lasts over exec, not over fork
 
 
 def _write_ini(ini: str | Path | None, settings: Mapping[str, str], app: str, directory: Path, port: int) -> Path:
@@ -264,7 +272,7 @@ def run_to_end(
         with (directory / OUTPUT).open("wb") as output:
             popen = subprocess.Popen(
                 command(runner, path, args), cwd=directory, env=environment(mark, {}), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_us, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
             server = Server(popen, ("127.0.0.1", 0), directory, path, mark)
             try:
