@@ -158,29 +158,27 @@ class SyncWorker:
         self._each_round()
 
     def _accept(self, listener: Listener, now: float, fresh: list[Connection]) -> None:
-        listening = self._listening
+        listening, clients = self._listening, self._clients
         for _ in range(BATCH if self._last_round_s < FAST_ROUND_S else 1):
-            if len(self._clients.by_fd) >= self._max_connections and not self._make_room(now):
-                return
+            slow = None
+            if len(clients.by_fd) >= self._max_connections:
+                # The head that has been unfinished longest goes; where none is slow, the queue waits for a moment.
+                slow = slowest_head(clients.by_fd.values(), now, SLOW_HEAD_S)
+                if slow is None:
+                    listening.unwatch()
+                    return
             accepted = listening.accept(listener, now)
             if accepted is None:
                 return
+            if slow is not None:
+                clients.refuse_slow_head(slow)
+                clients.drop(slow)
             sock, address = accepted
             host, port = self._peers.name(listener, address)
             environs = self._peers.environs(listener, host)
             connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
-            self._clients.add(connection)
+            clients.add(connection)
             fresh.append(connection)
-
-    def _make_room(self, now: float) -> bool:
-        """At `worker_connections` the head that has been unfinished longest goes; else the queue waits for a moment."""
-        slow = slowest_head(self._clients.by_fd.values(), now, SLOW_HEAD_S)
-        if slow is None:
-            self._listening.unwatch()
-            return False
-        self._clients.refuse_slow_head(slow)
-        self._clients.drop(slow)
-        return True
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         response = self._exchange.run(connection, head, body, head.keep, length)

@@ -49,10 +49,12 @@ def test_chunks_are_decoded_alike_however_they_arrive(coded: bytes, decoded: byt
         assert feed_all(ChunkedBody(COUNT, SIZE), *[bytes([byte]) for byte in data]) == (decoded, rest)
 
 
-@pytest.mark.parametrize(("coded", "decoded"), CHUNKED)
+# llhttp judges a trailer that is dropped as if it could still frame the body.
+FOR_LLHTTP = [case for case in CHUNKED if b"Content-Length" not in case[0]]
+
+
+@pytest.mark.parametrize(("coded", "decoded"), FOR_LLHTTP)
 def test_llhttp_agrees_with_what_we_accept(coded: bytes, decoded: bytes) -> None:
-    if b"Content-Length" in coded:
-        pytest.skip("llhttp judges a dropped trailer as if it could still frame the body")
     llhttp = Llhttp()
     parser = httptools.HttpRequestParser(llhttp)
     parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + coded)
