@@ -136,7 +136,8 @@ class Bodies:
         try:
             connection.buffer += incoming.feed(data)
         except (Refused, OSError):
-            connection.close_when_sent = True
+            # Too much, or nonsense: close, but let the client read its answer before (RFC 9112 §9.6).
+            connection.close_when_sent = connection.linger = True
             incoming.complete = True
         incoming.discard()
         if incoming.complete:
