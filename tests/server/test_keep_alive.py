@@ -164,6 +164,19 @@ def test_body_that_nobody_read_is_never_taken_for_a_request(server: Server, name
             assert name not in ("small", "chunked", "100 KB")
 
 
+def test_client_that_sends_on_after_the_answer_is_not_reset(server: Server) -> None:
+    """More than the server is willing to throw away: it closes, but reads on until the client could see its answer."""
+    data = post(b"Transfer-Encoding: chunked", body=b"", target=b"/ignore")
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with server.connect() as client:
+        client.send(data + piece)
+        assert client.read_answer().body == b"ignored\n"
+        for _ in range(30):
+            client.send(piece)
+        client.send(b"0\r\n\r\n")
+        client.expect_end()
+
+
 @pytest.mark.parametrize("name", ["small", "chunked"])
 def test_small_body_that_nobody_read_does_not_cost_the_connection(server: Server, name: str) -> None:
     with server.connect() as client:
