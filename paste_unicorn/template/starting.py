@@ -34,8 +34,8 @@ def fork_template(equipment: Equipment, generation: int, close_parents: Callable
     `close_parents` closes, in the child, the descriptors that are the arbiter's alone.
     """
     ours, theirs = Channel.pair()
-    # Before the fork, not after: a collection writes into the header of every object, and whoever does so on this side or
-    # the other gets pages of its own.
+    # Before the fork, not after: a collection writes into the header of every object, and whoever does that after
+    # the fork gets pages of its own.
     gc.collect()
     gc.freeze()
     pid = fork()

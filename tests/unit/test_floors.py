@@ -59,11 +59,7 @@ def complaints(path: Path) -> list[str]:
         if parts[0] != "paste_unicorn":
             if parts[0] in FORBIDDEN_MODULES.get(room, ()):
                 found.append(f"{here}:{line} imports {parts[0]}, which {room}/ must not know")
-            if (
-                room == "arbiter"
-                and path.stem not in ACTING
-                and parts[0] in {"os", "signal", "socket", "time"}
-            ):
+            if room == "arbiter" and path.stem not in ACTING and parts[0] in {"os", "signal", "socket", "time"}:
                 found.append(f"{here}:{line} imports {parts[0]}: this module decides, it does not act")
             continue
         if len(parts) < 2 or parts[1] not in FLOORS or parts[1] == room:
@@ -71,7 +67,8 @@ def complaints(path: Path) -> list[str]:
         target = parts[1]
         if FLOORS[target] >= FLOORS[room]:
             found.append(
-                f"{here}:{line} imports {name}: {room} (floor {FLOORS[room]}) may not know {target} (floor {FLOORS[target]})"
+                f"{here}:{line} imports {name}: {room} (floor {FLOORS[room]}) may not know {target} "
+                f"(floor {FLOORS[target]})"
             )
         elif target in NOT_FOR.get(room, ()):
             found.append(f"{here}:{line} imports {name}: {room}/ must not name {target}/")

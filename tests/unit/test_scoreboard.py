@@ -68,8 +68,7 @@ def test_answers_are_counted_by_class_and_duration(board: Scoreboard) -> None:
     reading = board.read(0)
     named = reading.counters
     assert [
-        named[name]
-        for name in ("informational", "successful", "redirected", "client_errors", "server_errors")
+        named[name] for name in ("informational", "successful", "redirected", "client_errors", "server_errors")
     ] == [0, 2, 1, 1, 1]
     assert (named["refused"], named["bytes_out"], reading.requests) == (1, 50, 5)
     assert (sum(reading.latency), reading.latency[0], reading.latency[-1]) == (5, 1, 1)

@@ -88,9 +88,7 @@ def test_a_closed_client_is_gone(ends: tuple[Connection, socket.socket]) -> None
         connection.send(b"x")
 
 
-def test_a_file_is_sent_although_its_owner_closes_it(
-    ends: tuple[Connection, socket.socket], tmp_path: Path
-) -> None:
+def test_a_file_is_sent_although_its_owner_closes_it(ends: tuple[Connection, socket.socket], tmp_path: Path) -> None:
     connection, client = ends
     path = tmp_path / "file"
     path.write_bytes(BIG)
@@ -105,9 +103,7 @@ def test_a_file_is_sent_although_its_owner_closes_it(
     assert bytes(received) == b"head" + BIG[256:]
 
 
-def test_a_file_that_became_shorter_cuts_the_connection(
-    ends: tuple[Connection, socket.socket], tmp_path: Path
-) -> None:
+def test_a_file_that_became_shorter_cuts_the_connection(ends: tuple[Connection, socket.socket], tmp_path: Path) -> None:
     connection, _ = ends
     path = tmp_path / "file"
     path.write_bytes(b"short")

@@ -77,9 +77,7 @@ def call(
     return wire, response
 
 
-def answering(
-    result: Any, status: str = "200 OK", fields: list[tuple[str, str]] = PLAIN
-) -> Callable[..., Any]:
+def answering(result: Any, status: str = "200 OK", fields: list[tuple[str, str]] = PLAIN) -> Callable[..., Any]:
     def app(environ: Any, start_response: Any) -> Any:
         start_response(status, list(fields))
         return result
