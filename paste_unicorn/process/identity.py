@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from ..settings.table.processes import ProcessSettings
 
 
+# The first call looks where arguments and environment lie in memory. Later, when a variable was changed meanwhile (it
+# moves then), it may find nothing, and titles would silently stay what they are.
+setproctitle.getproctitle()
+
+
 class IdentityProblem(ValueError):
     """A setting that this process isn't allowed to honour; `str()` names the setting and what to do."""
 

@@ -127,7 +127,7 @@ def test_the_workers_of_a_killed_template_go_on_and_the_next_one_is_loaded_from_
         assert second["local"] == {"given": "nail"}
         assert second["global"]["colour"] == "blue"
         titles = [process.title for process in server.titled("unicorn: worker")]
-        assert titles == ["unicorn: worker 1 [test.ini] g2", "unicorn: worker 2 [test.ini] g2"]
+        assert sorted(titles) == ["unicorn: worker 1 [test.ini] g2", "unicorn: worker 2 [test.ini] g2"]
 
 
 def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: Path) -> None:
