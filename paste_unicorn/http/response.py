@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import grammar
 from .head_cache import HeadCache
@@ -114,6 +114,10 @@ class ResponseHeads:
         if grammar.FIELD_VALUE.fullmatch(server_header) is None:
             raise BadResponse(f"{server_header!r} can't be the value of a Server field")
         self._server_line = f"Server: {server_header}\r\n".encode("latin-1") if server_header else b""
+        # The head of the answer before: to compare costs less than to look up.
+        self._last_status = ""
+        self._last_fields: list[Any] = [object()]  # equal to nothing
+        self._last: Prepared
         self._heads = HeadCache[tuple[str, tuple[tuple[str, str], ...]], Prepared](*_HEADS)
         self._find_head = self._heads.young.get
         self._lines = HeadCache[tuple[str, str], tuple[str, bytes]](*_LINES)
@@ -121,6 +125,8 @@ class ResponseHeads:
 
     def begin(self, status: str, fields: list[tuple[str, str]]) -> Prepared:
         """What `start_response` was given, ready to be sent. Raises BadResponse."""
+        if fields == self._last_fields and status == self._last_status:
+            return self._last
         try:
             key = (status, tuple(fields))
             prepared = self._find_head(key)
@@ -129,6 +135,7 @@ class ResponseHeads:
         if prepared is None:
             prepared = self._prepare(status, key[1])
             self._heads.keep(key, prepared, len(prepared.prefix))
+        self._last_status, self._last_fields, self._last = status, list(fields), prepared
         return prepared
 
     def without_length(self, prepared: Prepared) -> Prepared:

@@ -115,7 +115,8 @@ class Exchange:
             how = self._judge(connection, response, line.raw)
         self.now = now = monotonic()
         slot.end(0)
-        self._answers.append((response.status_code, response.body_sent, now - started))
+        prepared = response.prepared
+        self._answers.append((prepared.status_code if prepared else 0, response.body_sent, now - started))
         if self._logs.access is not None:
             self._log(head, environ, response, connection, now - started, how)
         return response
