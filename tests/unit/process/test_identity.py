@@ -39,7 +39,7 @@ def test_the_name_in_titles(proc_name: str | None, ini: str | None, name: str) -
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(IdentityProblem, match="chdir = .*nowhere: No such file"):
+    with pytest.raises(IdentityProblem, match=r"chdir = .*nowhere: No such file"):
         settle(replace(SETTINGS, chdir=str(tmp_path / "nowhere")))
 
 
