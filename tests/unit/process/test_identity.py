@@ -43,7 +43,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         settle(replace(SETTINGS, chdir=str(tmp_path / "nowhere")))
 
 
-@pytest.mark.parametrize(("setting", "value"), [("user", 1), ("group", 4711)])
+@pytest.mark.parametrize(("setting", "value"), [("user", 4711), ("group", 4711)])
 def test_who_is_not_root_can_t_become_somebody_else(setting: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(IdentityProblem, match=f"{setting} = {value}"):
