@@ -31,6 +31,7 @@ from .peers import Peers
 monotonic = time.monotonic
 
 TICK_S = 0.1
+IDLE_WAIT_S = 0.5  # a sign of life is due even where nothing happens
 FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
 BATCH = 16
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
@@ -101,7 +102,7 @@ class SyncWorker:
         fresh: list[Connection] = []
         while True:
             self._last_round_s = exchange.now - self._round_began
-            events = poll(0 if pending else TICK_S if by_fd or self._closing else 1.0)
+            events = poll(0 if pending else TICK_S if by_fd or self._closing else IDLE_WAIT_S)
             exchange.now = self._round_began = now = monotonic()
             for fd, _ in events:
                 if fd in shared:
