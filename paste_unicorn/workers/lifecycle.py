@@ -84,6 +84,7 @@ class Worker:
         self._orders = orders
         self._log = orders.logs.error
         self._reopen_wanted = False
+        self._retiring = False
         self._known_modules: set[str] = set()
         self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
         self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
@@ -147,9 +148,14 @@ class Worker:
         if self._loop is None:
             leave.child(EXIT_OK)
         if self._orders.scoreboard.stopping:
-            self._loop.drain(self._orders.settings.processes.drain_timeout_s)
+            self._drain()
         else:
+            self._retiring = True
             self._loop.retire()
+
+    def _drain(self) -> None:
+        assert self._loop is not None
+        self._loop.drain(self._orders.settings.processes.drain_timeout_s)
 
     def _on_quit(self, number: int, frame: FrameType | None) -> None:
         self._hooks.call("worker_int", self._hook_worker)
@@ -164,6 +170,9 @@ class Worker:
 
     def _each_round(self) -> None:
         """A few times a second, in the loop."""
+        if self._retiring and self._orders.scoreboard.stopping:
+            # Whoever told us told the arbiter too (systemd does): what looked like a retirement is a stop.
+            self._drain()
         if self._reopen_wanted:
             self._reopen_wanted = False
             self._orders.logs.reopen()

@@ -35,6 +35,7 @@ IDLE_WAIT_S = 0.5  # a sign of life is due even where nothing happens
 FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
 BATCH = 16
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
+SECOND_LOOK_S = 0.3  # a TERM may come to all processes at once: is it the whole server that stops?
 IDLE_AT_RETIREMENT_S = 2.0  # how long a retiring worker still answers on connections that are idle
 
 
@@ -71,6 +72,7 @@ class SyncWorker:
         self._clients = Clients(loop, parser, exchange, deadlines, bodies, self._run_request)
         self._closing = False  # every answer says Connection: close
         self._leave_at = 0.0  # draining or retiring: not before this, in monotonic seconds
+        self._retired_at = 0.0
         self._draining = False
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
@@ -82,7 +84,8 @@ class SyncWorker:
         """Accept nothing more, finish what is here, then leave: siblings have the listeners."""
         if not self._closing:
             self._closing = self._answering.closing = True
-            self._leave_at = monotonic() + IDLE_AT_RETIREMENT_S
+            self._retired_at = monotonic()
+            self._leave_at = self._retired_at + IDLE_AT_RETIREMENT_S
 
     def drain(self, drain_s: float) -> None:
         """The server stops: go on accepting until the queue has run dry, and answer all that was accepted."""
@@ -199,7 +202,7 @@ class SyncWorker:
             return False
         if self._draining or now >= self._leave_at:
             return not any(fd in by_fd for fd, _ in self._loop.poll(0))
-        return not by_fd
+        return not by_fd and now >= self._retired_at + SECOND_LOOK_S
 
     @staticmethod
     def _expects_answer(connection: Connection, now: float) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from support.checks import get
 from support.client import request_bytes
 from support.load import Hurried, in_threads
+from support.processes import send_signal
 from support.server import ServerProblem, serve, wait_for
 
 CLIENTS = 12
@@ -28,6 +29,22 @@ def test_no_established_connection_is_lost_under_term(worker_class: str, round_n
         assert server.wait() == 0
         assert [lost for client in clients for lost in client.lost] == []
         assert sum(client.answered for client in clients) > 300
+
+
+@pytest.mark.parametrize("round_number", range(2))
+def test_nothing_is_lost_though_every_process_gets_the_term(worker_class: str, round_number: int) -> None:
+    """As systemd does it (KillMode=control-group): workers may hear of it before the arbiter says that it stops."""
+    with serve(settings={"workers": "2", "worker_class": worker_class}) as server:
+        clients = [Hurried(("127.0.0.1", server.port)) for _ in range(CLIENTS)]
+
+        def term_under_load() -> None:
+            wait_for(lambda: sum(client.answered for client in clients) > 300, "300 requests are answered")
+            for process in reversed(server.processes()):
+                send_signal(process.pid, signal.SIGTERM)
+
+        in_threads([client.run for client in clients], term_under_load)
+        assert server.wait() == 0
+        assert [lost for client in clients for lost in client.lost] == []
 
 
 def test_no_connection_on_a_unix_socket_is_lost_under_term(worker_class: str) -> None:
