@@ -77,7 +77,10 @@ class Exchange:
         self._hooks = hooks
         self._hooked = hooks.before is not None or hooks.after is not None
         self._pid = os.getpid()
-        self._answers: list[tuple[int, int, float]] = []  # status, bytes, seconds: to be counted
+        # Answers to be counted: status, bytes of the body, seconds. Plain numbers, in which the collector takes no interest.
+        self._statuses: list[int] = []
+        self._sizes: list[int] = []
+        self._durations_s: list[float] = []
         self.now = monotonic()  # when the previous request ended, or the loop woke up
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
@@ -116,23 +119,26 @@ class Exchange:
         self.now = now = monotonic()
         slot.end(0)
         prepared = response.prepared
-        self._answers.append((prepared.status_code if prepared else 0, response.body_sent, now - started))
+        self._statuses.append(prepared.status_code if prepared else 0)
+        self._sizes.append(response.body_sent)
+        self._durations_s.append(now - started)
         if self._logs.access is not None:
             self._log(head, environ, response, connection, now - started, how)
         return response
 
     def count_answers(self) -> None:
         """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
-        if self._answers:
-            self._slot.count(self._answers)
-            self._answers.clear()
+        if self._statuses:
+            self._slot.count(self._statuses, self._sizes, self._durations_s)
+            for answers in (self._statuses, self._sizes, self._durations_s):
+                answers.clear()
 
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
         page = self._page(refusal, refused.head_request)
         slot = self._slot
-        slot.count([(refusal.status, len(page), 0.0)])
+        slot.count([refusal.status], [len(page)], [0.0])
         slot.counters[REFUSED] += 1
         with contextlib.suppress(ClientGone):
             connection.send(page)

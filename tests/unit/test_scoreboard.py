@@ -63,7 +63,7 @@ def test_a_cell_that_is_being_written_is_skipped(board: Scoreboard) -> None:
 
 def test_answers_are_counted_by_class_and_duration(board: Scoreboard) -> None:
     pen = board.writer(0)
-    pen.count([(200, 10, 0.0001), (204, 10, 0.003), (302, 10, 0.003), (404, 10, 0.003), (0, 10, 1000.0)])
+    pen.count([200, 204, 302, 404, 0], [10] * 5, [0.0001, 0.003, 0.003, 0.003, 1000.0])
     pen.counters[REFUSED] += 1
     reading = board.read(0)
     named = reading.counters
@@ -76,7 +76,7 @@ def test_answers_are_counted_by_class_and_duration(board: Scoreboard) -> None:
 
 def test_claiming_a_slot_forgets_who_had_it(board: Scoreboard) -> None:
     pen = board.writer(0)
-    pen.count([(200, 1, 0.1)])
+    pen.count([200], [1], [0.1])
     pen.begin(0, 1.0, b"", b"GET / HTTP/1.1")
     board.writer(0).claim(1, 1, 1, 1.0)
     reading = board.read(0)
