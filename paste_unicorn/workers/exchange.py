@@ -77,7 +77,7 @@ class Exchange:
         self._hooks = hooks
         self._hooked = hooks.before is not None or hooks.after is not None
         self._pid = os.getpid()
-        # Answers to be counted: status, bytes of the body, seconds. Plain numbers, in which the collector takes no interest.
+        # Answers to be counted: status, bytes of the body, seconds. Plain numbers, which the collector does not track.
         self._statuses: list[int] = []
         self._sizes: list[int] = []
         self._durations_s: list[float] = []
