@@ -60,6 +60,7 @@ class Environs:
         self._secure_schemes = tuple(
             ("HTTP_" + name.upper().replace("-", "_"), value.lower()) for name, value in secure_schemes
         )
+        self._scheme_keys = frozenset(key for key, _ in self._secure_schemes)
 
     def make(self, head: Head, peer: dict[str, str]) -> Environ:
         """A fresh environ; the caller adds `wsgi.input` and what belongs to this one exchange.
@@ -90,18 +91,16 @@ class Environs:
             # RFC 9112 §3.2.2: the authority of an absolute-form target replaces the Host field.
             environ["HTTP_HOST"] = line.authority
         if self._trusted:
-            scheme = self._forwarded_scheme(block)
-            if scheme:
-                environ["wsgi.url_scheme"] = scheme
-            self._forward(environ, block, line)
+            if not self._scheme_keys.isdisjoint(block.environ):
+                environ["wsgi.url_scheme"] = self._forwarded_scheme(block)
+            if block.forwarder:
+                self._forward(environ, block, line)
         return environ
 
-    def _forwarded_scheme(self, block: FieldBlock) -> str | None:
+    def _forwarded_scheme(self, block: FieldBlock) -> str:
         says_https = [
             block.environ[key].strip().lower() == value for key, value in self._secure_schemes if key in block.environ
         ]
-        if not says_https:
-            return None
         if any(says_https) != all(says_https):
             raise Refused(CONTRADICTING_SCHEMES)
         return "https" if says_https[0] else "http"
