@@ -123,6 +123,8 @@ class SyncWorker:
             fresh.clear()
             for _ in range(len(pending)):
                 guard(self._clients.next_in_a_row, pending.popleft())
+            if now >= self._next_scan:
+                self._scan(now)
             if self._closing and self._is_done(now):
                 exchange.count_answers()
                 return
@@ -149,8 +151,9 @@ class SyncWorker:
         if second != self._second:
             self._second = second
             self._answering.date_line = b"Date: %b\r\n" % http_date(second)
-        if now < self._next_scan:
-            return
+
+    def _scan(self, now: float) -> None:
+        """A few times a second, and after the events: who seems overdue may just have sent something."""
         self._next_scan = now + SCAN_INTERVAL_S
         self._exchange.count_answers()
         self._clients.check_deadlines(now)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 from support.checks import check_error_page, events, get, post
-from support.client import Client
-from support.server import Server, wait_for
+from support.client import Client, request_bytes
+from support.server import Server, serve, wait_for
 
 SETTINGS = {"header_timeout": "1", "body_timeout": "1", "keepalive": "1", "send_timeout": "1"}
 HOST = b"Host: localhost"
@@ -125,3 +125,19 @@ def test_408_comes_once(server: Server) -> None:
         assert answer.status == 408
         client.send(b"Host: localhost\r\n\r\n")
         client.expect_end()
+
+
+def test_request_that_came_in_time_is_answered_though_the_worker_was_busy_longer(worker_class: str) -> None:
+    """The pause between two requests is the client's; it can't help it that the worker looks late."""
+    with serve(settings={"workers": "1", "worker_class": worker_class, "keepalive": "1"}) as server:
+        gate = server.directory / "gate"
+        with server.connect() as kept, server.connect() as busy:
+            kept.send(request_bytes("GET", "/"))
+            assert not kept.read_answer().closes
+            busy.send(request_bytes("GET", f"/wait-for-file?path={gate}"))
+            wait_for(gate.with_suffix(".waiting").exists, "the application runs")
+            kept.send(request_bytes("GET", "/"))
+            assert busy.is_silent(1.5)
+            gate.touch()
+            assert busy.read_answer().status == 200
+            assert kept.read_answer().status == 200
