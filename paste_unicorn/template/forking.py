@@ -79,6 +79,9 @@ class Template:
         # write into their headers, and so copy the pages that workers share.
         gc.collect()
         gc.freeze()
+        # The collector puts off full collections until a quarter of what the last one left is new. That was the
+        # application; workers would never get there and keep their garbage. This one leaves nothing.
+        gc.collect()
         self._channel.send(Loaded())
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)

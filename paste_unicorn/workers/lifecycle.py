@@ -29,6 +29,7 @@ from ..wsgi.environ import Environs, ErrorsStream
 from ..wsgi.file_wrapper import FileWrapper
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
+from .collecting import collect_often
 from .connection import SendLimits
 from .deadlines import Deadlines
 from .exchange import Exchange, RequestHooks
@@ -97,6 +98,7 @@ class Worker:
         """Everything up to the moment in which the arbiter may count on this worker."""
         orders = self._orders
         wakeup = self._install_signals()
+        collect_often()
         self._hooks.call("post_fork", self._hook_server, self._hook_worker)
         self._loop = make_worker(orders, self._slot, self._request_hooks(), wakeup, self._each_round)
         self._hooks.call("post_worker_init", self._hook_worker)
