@@ -1,16 +1,14 @@
 """The header fields of a request, judged line by line and together, to a `FieldBlock`.
 
-Hot where a block is new. The dictionary that becomes the environ is made of all lines in one expression, and
-what the fields decide is read off its keys: names with an underscore get no key, so that no field can pass
-for another. (A memory for single lines beside that for blocks was tried: to find a line costs half of what it
-costs to cut it, and one that is not found costs thrice as much.)
+Hot where a block is new. The dictionary that becomes the environ is made of all lines in one expression, which
+runs Python code only for lines that are new too (`CutLines`), and what the fields decide is read off its keys:
+names with an underscore get no key, so that no field can pass for another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import repeat
 
 import httptools
 
@@ -49,10 +47,27 @@ _KEPT = frozenset((None, "keep-alive", "Keep-Alive"))
 # has them without HTTP_.
 _RESERVED = _DECIDING | {HOST, CONNECTION, "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"}
 
-_REMEMBERED = 512  # names, and hosts judged valid: beyond so many it starts anew
+_REMEMBERED = 512  # names, lines, and hosts judged valid: beyond so many it starts anew
+_LARGEST_REMEMBERED = 1024  # bytes of a line
+# Lines are remembered of one new block in so many: those that come often are soon among them, those that never come
+# again (ids, times) cost next to nothing.
+_SAMPLE = 16
 
-_COLONS = repeat(":")
-_partition = str.partition
+
+class CutLines(dict[str, tuple[str, str]]):
+    """Lines that came before, each with its key and value. It says how a line is cut, not that it is in order.
+
+    A line that is not there is cut when it is asked for; KeyError where its name is not in `names`.
+    """
+
+    __slots__ = ("names",)
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}  # a name that llhttp has judged to its key
+
+    def __missing__(self, line: str) -> tuple[str, str]:
+        name, _, value = line.partition(":")
+        return self.names[name], value.strip(" \t")
 
 
 class Fields:
@@ -71,7 +86,10 @@ class Fields:
         self._head_size = head_size
         self._header_map = header_map
         self._forwarder = frozenset(name.upper() for name in forwarder_headers)
-        self._names: dict[str, str] = {}  # a name to its key
+        self._lines = CutLines()
+        self._names = self._lines.names
+        self._cut = self._lines.__getitem__
+        self._until_sample = 1
         self._hosts: set[str] = set()
         # Plain HTTP/1.1 requests leave llhttp ready for the next one; a parser that can be used again costs
         # less.
@@ -83,20 +101,20 @@ class Fields:
         `line_size`: bytes of the request line, which count for the whole head. None: there is an empty line among them,
         where the head ends. Raises Refused.
         """
-        # Each line but the last has its CR still; like other white space it is stripped.
-        lines = raw.decode("latin-1").split("\n") if raw else []
-        if raw and ("\r" in lines or not lines[-1]) and head.find(b"\r\n\r\n") < len(head) - 4:
-            return None
+        lines = raw.decode("latin-1").split("\r\n") if raw else []
         if len(lines) > self._count or len(raw) > self._line_size or len(head) > self._head_size:
+            if "" in lines:
+                return None
             self.check_in_order(raw.split(b"\r\n"), 0, line_size)
-        names = self._names
         try:
             try:
-                environ = {names[n]: v.strip(" \t\r") for n, _, v in map(_partition, lines, _COLONS)}
+                environ = dict(map(self._cut, lines))
             except KeyError:
+                if "" in lines:
+                    return None
                 self._judge(head)
                 self._learn(lines)
-                environ = {names[n]: v.strip(" \t\r") for n, _, v in map(_partition, lines, _COLONS)}
+                environ = dict(map(self._cut, lines))
             if len(environ) != len(lines):
                 environ = self._joined(lines)
             if http11 and _DECIDING.isdisjoint(environ) and environ.get(CONNECTION) in _KEPT:
@@ -105,6 +123,9 @@ class Fields:
                 host = environ.get(HOST)
                 if host not in self._hosts:
                     self._check_host(host, http11)
+                self._until_sample -= 1
+                if not self._until_sample:
+                    self._remember(lines)
                 return FieldBlock(raw, environ, (), 0, False, True)
             self._judge(head)
             return self._compose(raw, lines, environ, http11)
@@ -132,9 +153,20 @@ class Fields:
         names = self._names
         if len(names) >= _REMEMBERED:
             names.clear()
-        for name, _, _ in map(_partition, lines, _COLONS):
+        for line in lines:
+            name = line.partition(":")[0]
             if name not in names:
                 names[name] = self._key_of(name)
+
+    def _remember(self, lines: list[str]) -> None:
+        """Keep how the lines of this block are cut. llhttp has judged them: nothing that was refused is kept."""
+        self._until_sample = _SAMPLE
+        known = self._lines
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        for line in lines:
+            if line not in known and len(line) <= _LARGEST_REMEMBERED:
+                known[line] = known[line]
 
     def _key_of(self, name: str) -> str:
         """PEP 3333, "environ Variables"; RFC 3875 §4.1.18. Raises Refused."""
@@ -169,8 +201,7 @@ class Fields:
         """RFC 9110 §5.3: fields of one name are one list. RFC 6265 §5.4: of cookies the separator is a
         semicolon."""
         environ: dict[str, str] = {}
-        for name, _, text in map(_partition, lines, _COLONS):
-            key, value = self._names[name], text.strip(" \t\r")
+        for key, value in map(self._cut, lines):
             if key not in environ:
                 environ[key] = value
             elif key == HOST:
