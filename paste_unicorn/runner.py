@@ -16,6 +16,7 @@ from .arbiter import arbiter, pidfile
 from .arbiter.given import Origin, Runner
 from .arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
 from .arbiter.state import Policy
+from .ops.access_format import compile_format
 from .ops.logs import Logs, LogsProblem, descriptor_of, setup
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
@@ -24,7 +25,7 @@ from .process.identity import IdentityProblem, check_user, raise_descriptor_limi
 from .scoreboard import SLOTS
 from .settings.hooks import HookError
 from .settings.report import report, verdict
-from .settings.resolve import Settings, Source, resolve
+from .settings.resolve import Settings, Source, hook_problems, resolve
 from .surroundings import Surroundings
 from .template.loading import threads_of_the_application
 
@@ -50,13 +51,23 @@ class Refusal(Exception):
 
 def _serve(application: Callable[..., Any], around: Surroundings, local_conf: dict[str, str]) -> NoReturn:
     fill_standard_descriptors()
-    settings, notes = _settings(around, local_conf)
+    resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
+    settings = resolved.settings
+    if settings is None:
+        raise Refusal("\n".join(str(problem) for problem in resolved.problems))
     processes = settings.processes
     try:
         check_user(processes)
-        if processes.daemon:
+        only_checking = processes.print_config or processes.check_config
+        if processes.daemon and not only_checking:
             become_daemon(keep_output=settings.logs.enable_stdio_inheritance)
         settle(processes)
+        if problems := hook_problems(resolved):
+            raise Refusal("\n".join(str(problem) for problem in problems))
+        if only_checking:
+            compile_format(settings.logs.access_log_format)
+            sys.stdout.write(report(resolved) if processes.print_config else verdict(resolved))
+            leave.main(0)
         logs = _logs(settings, around)
         hooks = Hooks(settings, logs.error)
         hooks.call("on_starting", hooks.server(()))
@@ -65,7 +76,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             pidfile.write(processes.pidfile)
     except (IdentityProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
         raise Refusal(str(problem)) from None
-    for note in notes:
+    for note in resolved.notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
     _say_what_is_odd(processes.daemon, processes.worker_connections, around, logs)
     arbiter.run(
@@ -86,17 +97,6 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         Runner(around.watch_files, surroundings.release_descriptors),
         title_name(processes, around.ini_path),
     )
-
-
-def _settings(around: Surroundings, local_conf: dict[str, str]) -> tuple[Settings, tuple[Any, ...]]:
-    resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
-    settings = resolved.settings
-    if settings is None:
-        raise Refusal("\n".join(str(problem) for problem in resolved.problems))
-    if settings.processes.print_config or settings.processes.check_config:
-        sys.stdout.write(report(resolved) if settings.processes.print_config else verdict(resolved))
-        leave.main(0)
-    return settings, resolved.notes
 
 
 def _logs(settings: Settings, around: Surroundings) -> Logs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -66,12 +67,27 @@ def test_a_port_that_is_taken_is_named_and_the_exit_code_is_1() -> None:
     assert f"bind = 127.0.0.1:{port}: Address already in use: another process listens there" in said
 
 
-@pytest.mark.parametrize(("settings", "code"), [("workers = 2", 0), ("workers = many", 1)])
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ("workers = 2", 0),
+        ("workers = many", 1),
+        ("post_fork = no.such.hook", 1),
+        ("access_log_format = %%(zz)s", 1),
+    ],
+)
 def test_check_config_says_whether_it_would_start(settings: str, code: int) -> None:
     ended, said = run_to_end(ini(settings, "check_config = true", "bind = 127.0.0.1:{port}"))
     assert ended == code
     assert ("the settings are fine" in said) == (code == 0)
     assert "Serving" not in said
+
+
+def test_all_hooks_that_can_t_be_imported_are_named_with_their_lines() -> None:
+    code, said = run_to_end(ini("post_fork = no.such.hook", "when_ready = os.nowhere", "bind = 127.0.0.1:{port}"))
+    assert code == 1
+    for name in ("post_fork", "when_ready"):
+        assert re.search(rf"test\.ini:\d+ \[server:main\] {name}: ", said), said
 
 
 def test_print_config_prints_values_and_where_they_came_from() -> None:
