@@ -96,6 +96,7 @@ class Bodies:
         assert incoming is not None
         try:
             connection.buffer += incoming.feed(data)
+            body = incoming.whole() if incoming.complete else None
         except Refused as refused:
             self._keeper.refuse(connection, Refused(refused.refusal, head.line.raw))
             return
@@ -109,9 +110,9 @@ class Bodies:
         if incoming.received:
             incoming.continue_expected = False
         spooled = self._rules.spool is not None
-        if incoming.complete:
+        if body is not None:
             connection.head = None
-            self._run_request(connection, head, incoming.whole(), incoming.received if spooled else -1)
+            self._run_request(connection, head, body, incoming.received if spooled else -1)
         elif spooled or (0 < head.body <= SMALL_BODY and not incoming.continue_expected):
             self._deadlines.start(connection, BODY, monotonic())
         elif incoming.received or incoming.continue_expected:

@@ -147,7 +147,8 @@ class Clients:
         data = bytes(buffer)
         buffer.clear()
         self.take(connection, data)
-        if not connection.watched and connection.fd in self.by_fd and len(buffer) < RECEIVE_SIZE:
+        waits = connection.phase is IDLE and len(buffer) >= RECEIVE_SIZE
+        if not connection.watched and connection.fd in self.by_fd and not waits:
             self._watch(connection, READABLE)
 
     def _ended(self, connection: Connection) -> None:
@@ -188,7 +189,7 @@ class Clients:
         connection.close_when_sent = not response.keep
         if incoming is not None:
             incoming.discard()
-            if incoming.cut_off or incoming.abandoned or incoming.remaining > DRAIN_LIMIT:
+            if incoming.cut_off or incoming.abandoned or incoming.broken or incoming.remaining > DRAIN_LIMIT:
                 connection.close_when_sent = True
             elif not connection.close_when_sent:
                 incoming.drain(DRAIN_LIMIT)

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from ..http.refusals import SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
 from ..ops.escaping import escaped
+from ..process import leave
 from ..scoreboard import APPLICATION_ERRORS, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
 from ..wsgi.input import BodyError
@@ -191,6 +192,9 @@ class Exchange:
             self._report(text, "raised an exception in close()", response.close_failure)
         if error is None:
             return how
+        if os.getpid() != self._pid:
+            # A child that the application forked comes out of it here: it must not answer this client a second time.
+            leave.child(1)
         response.keep = False
         if isinstance(error, ClientGone):
             response.complete = False

@@ -6,6 +6,7 @@ where `spool_request_body` says so. Whatever has not arrived when the applicatio
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Protocol
@@ -50,6 +51,7 @@ class Incoming:
         self.received = 0  # decoded bytes so far
         self.waited_for = 0  # bytes that came while the application waited for them, as they came
         self.complete = False
+        self.broken = False  # what follows on this connection can't be understood any more
         self.cut_off = False  # the client ended its side before the body was complete
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
         self.abandoned = False  # it was answered without having been told to go on: it may send its body or not
@@ -65,15 +67,21 @@ class Incoming:
 
     def feed(self, data: bytes) -> bytes:
         """Decode what has arrived; gives back what follows the body. Raises Refused, BodyTooLarge, OSError (disk)."""
-        decoded, used, self.complete = self._decoder.feed(data)
+        try:
+            decoded, used, complete = self._decoder.feed(data)
+        except Refused:
+            self.broken = True
+            raise
         if decoded:
             self.received += len(decoded)
             if self._limit and self.received > self._limit:
+                self.broken = True
                 raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
             if self._spool is not None:
                 self._spool.write(decoded)
             else:
                 self._pieces.append(decoded)
+        self.complete = complete
         return data[used:]
 
     def whole(self) -> IO[bytes]:
@@ -113,7 +121,7 @@ class Incoming:
         if self.continue_expected:
             self.continue_expected = False
             self.abandoned = True
-        return not self.abandoned
+        return not (self.abandoned or self.broken or self.cut_off)
 
     def cut(self) -> None:
         """The client ended its side too early: what came can be read, and then the error."""
@@ -153,5 +161,6 @@ class Incoming:
         """Let go of what was collected."""
         self._pieces.clear()
         if self._spool is not None:
-            self._spool.close()
+            with contextlib.suppress(OSError):  # it flushes, and the disk may be full
+                self._spool.close()
             self._spool = None

@@ -40,6 +40,8 @@ class Listening:
         self._scoreboard = scoreboard
         self._log = log
         self.by_fd = {listener.sock.fileno(): listener for listener in listeners}
+        for listener in self.by_fd.values():
+            listener.sock.setblocking(False)  # an application may have called socket.setdefaulttimeout
         self.watching = False
         self.paused_until = 0.0  # monotonic seconds; 0: not paused
 

@@ -21,8 +21,8 @@ from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
 from .bodies import BodyRules
 from .clients import Clients
-from .connection import HEAD, IDLE, Connection, SendLimits
-from .deadlines import SCAN_INTERVAL_S, Deadlines, slowest_head
+from .connection import DRAINING, HEAD, IDLE, Connection, SendLimits
+from .deadlines import LINGER_S, SCAN_INTERVAL_S, Deadlines, slowest_head
 from .exchange import Exchange
 from .listening import Listening
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
@@ -211,4 +211,6 @@ class SyncWorker:
     def _expects_answer(connection: Connection, now: float) -> bool:
         if connection.phase is HEAD and not connection.buffer:
             return now - connection.since < 1.0  # has just connected; its request must be on its way
+        if connection.phase is DRAINING:
+            return now - connection.since < LINGER_S  # has its answer, and goes on sending what nobody reads
         return connection.phase is not IDLE or bool(connection.buffer)

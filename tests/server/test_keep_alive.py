@@ -164,6 +164,14 @@ def test_body_that_nobody_read_is_never_taken_for_a_request(server: Server, name
             assert name not in ("small", "chunked", "100 KB")
 
 
+def test_requests_in_a_row_with_a_long_head_at_their_end_are_all_answered(server: Server) -> None:
+    """The head alone is longer than what is read while requests wait for their turn."""
+    long_head = get(b"Host: localhost", *[b"X-%d: " % number + b"v" * 8000 for number in range(20)])
+    with server.connect() as client:
+        client.send(get(b"Host: localhost") * 3 + long_head)
+        assert [client.read_answer().status for _ in range(4)] == [200] * 4
+
+
 def test_client_that_sends_on_after_the_answer_is_not_reset(server: Server) -> None:
     """More than the server is willing to throw away: it closes, but reads on until the client could see its answer."""
     data = post(b"Transfer-Encoding: chunked", body=b"", target=b"/ignore")

@@ -158,6 +158,14 @@ def ignore(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return reply(start_response, b"ignored\n")
 
 
+def swallow(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Reads the body, and takes what the read raises for its own to answer, as frameworks do."""
+    try:
+        return reply(start_response, b"%d\n" % len(environ["wsgi.input"].read(10_000)))
+    except OSError:
+        return reply(start_response, b"swallowed\n")
+
+
 def count(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """How many bytes the body has; records what a read raised under the query's key."""
     key, total = environ["QUERY_STRING"], 0
@@ -472,6 +480,7 @@ VALIDATED: dict[str, Application] = {
     "is-closed": is_closed,
     "echo": echo,
     "ignore": ignore,
+    "swallow": swallow,
     "count": count,
     "converse": converse,
     "write-then-read": write_then_read,
