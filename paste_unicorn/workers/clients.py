@@ -247,8 +247,12 @@ class Clients:
         self.settle(connection)
 
     def _say_goodbye(self, connection: Connection, now: float) -> None:
-        """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
-        if not (connection.linger or connection.buffer or connection.incoming is not None):
+        """All is sent. If the client may still be sending, a plain close would reset what it has not read yet.
+
+        So would bytes of the client that lie unseen in the kernel: where it has much to read, that is not risked.
+        """
+        has_much_to_read = connection.phase is WRITING
+        if not (connection.linger or connection.buffer or connection.incoming is not None or has_much_to_read):
             self.drop(connection)
             return
         connection.buffer.clear()

@@ -117,6 +117,8 @@ class Response:
 
     def write(self, data: bytes) -> None:
         """PEP 3333, "The write() Callable": the data has left, or is on its way, when this returns."""
+        if self.complete:
+            raise GatewayError("write() was called after the answer was complete")
         if data:
             self._send_block(data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.checks import check_still_in_step, get, post, read_answers, script
-from support.client import Closed, chunked, tokens
+from support.client import Client, Closed, chunked, tokens
 from support.server import Server
 
 HOST = b"Host: localhost"
@@ -170,6 +170,16 @@ def test_requests_in_a_row_with_a_long_head_at_their_end_are_all_answered(server
     with server.connect() as client:
         client.send(get(b"Host: localhost") * 3 + long_head)
         assert [client.read_answer().status for _ in range(4)] == [200] * 4
+
+
+def test_large_last_answer_arrives_whole_though_the_client_sent_more_than_it_should(server: Server) -> None:
+    """A plain close would reset the connection, because of the bytes that nobody has read, and take the answer along."""
+    with Client(server.address, 10.0, receive_buffer=4096) as client:
+        client.send(get(b"Host: localhost", b"Connection: close", target=b"/big?size=3000000"))
+        client.read_some()
+        client.send(b"\r\n")
+        assert len(client.read_answer().body) == 3_000_000
+        client.expect_end()
 
 
 def test_client_that_sends_on_after_the_answer_is_not_reset(server: Server) -> None:

@@ -198,6 +198,20 @@ def test_write_leaves_before_the_iterable() -> None:
     assert response.complete
 
 
+def test_a_write_that_was_kept_does_not_reach_the_next_answer() -> None:
+    kept: list[Callable[[bytes], None]] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        kept.append(start_response("200 OK", []))
+        yield b"all"
+
+    wire, _ = call(app)
+    before = list(wire.portions)
+    with pytest.raises(GatewayError):
+        kept[0](b"INJECTED")
+    assert wire.portions == before
+
+
 def test_exc_info_replaces_the_head_before_it_is_sent() -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("X-A", "1")])
