@@ -173,7 +173,7 @@ def test_requests_in_a_row_with_a_long_head_at_their_end_are_all_answered(server
 
 
 def test_large_last_answer_arrives_whole_though_the_client_sent_more_than_it_should(server: Server) -> None:
-    """A plain close would reset the connection, because of the bytes that nobody has read, and take the answer along."""
+    """A plain close would reset the connection, because of the bytes that nobody has read, and the answer with it."""
     with Client(server.address, 10.0, receive_buffer=4096) as client:
         client.send(get(b"Host: localhost", b"Connection: close", target=b"/big?size=3000000"))
         client.read_some()
