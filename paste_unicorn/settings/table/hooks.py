@@ -70,7 +70,7 @@ class HookSettings:
     )  # fmt: skip
     worker_exit: Hook | None = row(
         "worker_exit", HookKind("worker_exit"), None,
-        "Called in the worker as it leaves: `(server, worker)`.",
+        "Called in the worker as it leaves after a graceful end: `(server, worker)`.",
     )  # fmt: skip
     nworkers_changed: Hook | None = row(
         "nworkers_changed", HookKind("nworkers_changed"), None,

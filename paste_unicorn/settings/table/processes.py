@@ -77,7 +77,8 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     chdir: str | None = row(
         "chdir", Path(exists="folder"), None,
-        "Current folder of workers, and of every template before it loads the application.",
+        "Current folder of workers, and of later templates before they load the application. (At the start the runner "
+        "has loaded it before any setting of the server holds; so it is with `pythonpath` and `raw_env`.)",
     )  # fmt: skip
     pythonpath: tuple[str, ...] = row(
         "pythonpath", Folders(), (),
