@@ -24,6 +24,9 @@ from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
 
 monotonic = time.monotonic
 
+# Bytes of an answer that a client may still be reading when we close: unseen bytes of its own would turn a plain
+# close into a reset, which takes the rest of the answer along.
+LONG_ANSWER = 16384
 ALWAYS_PARSE_BELOW = 16384  # a longer unfinished head is looked at again only where its end may have come
 
 
@@ -187,6 +190,8 @@ class Clients:
             self._cut(connection, response)
             return
         connection.close_when_sent = not response.keep
+        if response.body_sent > LONG_ANSWER:
+            connection.linger = True
         if incoming is not None:
             incoming.discard()
             if incoming.cut_off or incoming.abandoned or incoming.broken or incoming.remaining > DRAIN_LIMIT:
@@ -247,12 +252,8 @@ class Clients:
         self.settle(connection)
 
     def _say_goodbye(self, connection: Connection, now: float) -> None:
-        """All is sent. If the client may still be sending, a plain close would reset what it has not read yet.
-
-        So would bytes of the client that lie unseen in the kernel: where it has much to read, that is not risked.
-        """
-        has_much_to_read = connection.phase is WRITING
-        if not (connection.linger or connection.buffer or connection.incoming is not None or has_much_to_read):
+        """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
+        if not (connection.linger or connection.buffer or connection.incoming is not None):
             self.drop(connection)
             return
         connection.buffer.clear()
