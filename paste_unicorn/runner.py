@@ -143,7 +143,7 @@ def _policy(settings: Settings, around: Surroundings) -> Policy:
         quick_s=RELOADER_STOP_S if watched else QUIT_S,
         boot_timeout_s=processes.boot_timeout_s,
         can_load_again=around.recipe is not None,
-        most_workers=SLOTS - 24,  # retiring ones need slots beside their replacements
+        most_workers=SLOTS // 2 - 24,  # another generation needs as many beside them
     )
 
 

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from enum import IntEnum
 from typing import NamedTuple
 
-SLOTS = 1024
+SLOTS = 2048  # a reload needs as many slots again as there are workers
 CELLS = 64
 
 # The header: a page of its own, so that slots stay page-aligned.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..process.channel import Channel
 from ..process.fork import keep_private
+from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.identity import set_title
 from ..process.lifeline import Lifeline
@@ -66,8 +67,9 @@ def run(
     lifeline = Lifeline.create()
     ours, theirs = Channel.pair()
     ours.sock.setblocking(False)
+    handoff = HandoffPair.create()
     signals = Signals()
-    keep_private([lifeline.write_fd, *(one.sock.fileno() for one in listeners.all)])
+    keep_private([lifeline.write_fd, *handoff.filenos(), *(one.sock.fileno() for one in listeners.all)])
 
     def close_parents() -> None:
         signals.close()
@@ -82,6 +84,7 @@ def run(
             scoreboard=Scoreboard.create(),
             lifeline=lifeline,
             reports=theirs.sock,
+            handoff=handoff,
             ini=ini,
             reloading=runner.watch_files is not None,
         ),

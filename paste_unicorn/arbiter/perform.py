@@ -120,6 +120,7 @@ class Performer:
             equipment.lifeline.read_fd,
             self.scoreboard.fd,
             equipment.reports.fileno(),
+            *equipment.handoff.filenos(),
             *(listener.sock.fileno() for listener in self._listeners.all),
         ]
 

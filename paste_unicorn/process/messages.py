@@ -30,8 +30,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Load:
-    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, then the
-    listeners.
+    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, the
+    hand-off pair, then the listeners.
     """
 
     generation: int

@@ -10,6 +10,7 @@ from typing import NoReturn
 from ..ops.logs import setup
 from ..process import leave
 from ..process.channel import Channel
+from ..process.handoff import HandoffPair
 from ..process.identity import set_title, settle, title_name
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
@@ -76,12 +77,13 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline) -> Equipment:
         listeners=tuple(
             Listener(sock, address, sock.family, name, port, is_unix)
             for sock, (address, name, port, is_unix) in zip(
-                (socket.socket(fileno=fd) for fd in fds[3:]), load.listeners, strict=True
+                (socket.socket(fileno=fd) for fd in fds[5:]), load.listeners, strict=True
             )
         ),
         scoreboard=Scoreboard.attach(fds[1]),
         lifeline=lifeline,
         reports=socket.socket(fileno=fds[2]),
+        handoff=HandoffPair.from_fds(fds[3], fds[4]),
         ini=ini,
         reloading=load.reloading,
     )

@@ -16,6 +16,7 @@ from ..ops.logs import Logs
 from ..process import leave
 from ..process.channel import Channel
 from ..process.fork import fork, keep_private, unblock_signals
+from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
@@ -42,6 +43,7 @@ class Equipment:
     scoreboard: Scoreboard
     lifeline: Lifeline
     reports: socket.socket
+    handoff: HandoffPair
     ini: str  # what the configuration is called in logs and titles
     reloading: bool  # a reloader of the runner wants to know which files are imported
 
@@ -72,6 +74,7 @@ class Template:
             [
                 self._channel.fileno(),
                 self._equipment.reports.fileno(),
+                *self._equipment.handoff.filenos(),
                 *(one.sock.fileno() for one in self._equipment.listeners),
             ]
         )
@@ -133,7 +136,13 @@ class Template:
             self._wakeup.close()
             equipment.lifeline.let_go()
             equipment.lifeline.arm()
-            keep_private([equipment.reports.fileno(), *(one.sock.fileno() for one in equipment.listeners)])
+            keep_private(
+                [
+                    equipment.reports.fileno(),
+                    *equipment.handoff.filenos(),
+                    *(one.sock.fileno() for one in equipment.listeners),
+                ]
+            )
             become_user(equipment.settings.processes)
             set_title(f"worker {order.slot}", equipment.ini, self._generation)
             unblock_signals()
@@ -147,6 +156,7 @@ class Template:
                     listeners=equipment.listeners,
                     scoreboard=equipment.scoreboard,
                     reports=equipment.reports,
+                    handoff=equipment.handoff,
                     lifeline=equipment.lifeline,
                     logs=equipment.logs,
                     ini=equipment.ini,

@@ -20,6 +20,7 @@ from ..ops import backtraces
 from ..ops.logs import Logs
 from ..process import leave
 from ..process.channel import report
+from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
@@ -58,6 +59,7 @@ class WorkerOrders:
     listeners: tuple[Listener, ...]
     scoreboard: Scoreboard
     reports: socket.socket  # SEQPACKET, shared by all workers: what the arbiter is to know
+    handoff: HandoffPair  # where connections are passed on to siblings
     lifeline: Lifeline
     logs: Logs
     ini: str  # how the configuration is called in logs and titles
