@@ -16,6 +16,34 @@ class StartTemplate:
 
 
 @dataclass(frozen=True)
+class EquipGeneration:
+    """Open the listeners that its settings name and that are not open yet, and give them all to its template."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class AdoptGeneration:
+    """It serves from now on: its settings become the arbiter's, listeners that it doesn't have take no more
+    connections.
+    """
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class ForgetGeneration:
+    """It failed: close what was opened for it alone."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class LetGo:
+    """Close what loading the application opened in this process: a lock is held by whoever has its file open."""
+
+
+@dataclass(frozen=True)
 class EndTemplate:
     generation: int
 
@@ -77,6 +105,21 @@ class AnnounceWorkers:
 
 
 @dataclass(frozen=True)
+class AnnounceReload:
+    """A generation is about to be loaded because somebody asked for it."""
+
+
+@dataclass(frozen=True)
+class StartSuccessor:
+    """A new arbiter beside this one, on the same sockets."""
+
+
+@dataclass(frozen=True)
+class KillSuccessor:
+    pid: int
+
+
+@dataclass(frozen=True)
 class ReopenLogs:
     """In the arbiter and in all templates; workers get a signal."""
 
@@ -93,15 +136,28 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Conclude:
+    """The one summary line of a reload, when nothing older than this generation is left."""
+
+    generation: int
+    why: str
+    took_s: float
+    workers: int
+
+
+@dataclass(frozen=True)
 class Leave:
     """The one summary line, then the end of the arbiter."""
 
     reason: str
     took_s: float
     killed: int
+    succeeded: bool = False  # somebody goes on with our sockets
+    code: int = 0
 
 
 Action: TypeAlias = (
-    StartTemplate | EndTemplate | KillTemplate | ForkWorker | SignalWorker | ReportRunning | ClearSlot | StopListening
-    | AnnounceServing | AnnounceWorkers | ReopenLogs | WatchFiles | Say | Leave
+    StartTemplate | EquipGeneration | AdoptGeneration | ForgetGeneration | LetGo | EndTemplate | KillTemplate
+    | ForkWorker | SignalWorker | ReportRunning | ClearSlot | StopListening | AnnounceServing | AnnounceWorkers
+    | AnnounceReload | StartSuccessor | KillSuccessor | ReopenLogs | WatchFiles | Say | Conclude | Leave
 )  # fmt: skip

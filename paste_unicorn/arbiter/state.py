@@ -1,7 +1,8 @@
 """What the arbiter knows: frozen values, changed only by making new ones.
 
 A generation has two independent states. Its template's is stored; its workers' is read off the slots. A slot
-that isn't listed is empty. All times are monotonic seconds.
+that isn't listed is empty. All times are monotonic seconds. What a generation is *for* is its standing: at most one is
+coming, at most one serves, all others only retire.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ class Phase(Enum):
 class TemplatePhase(Enum):
     LOADING = "loading"
     READY = "ready"
+    ENDING = "ending"  # told to go, or killed
     GONE = "gone"
+
+
+class Standing(Enum):
+    COMING = "coming"  # its template loads, or not all of its workers are ready yet
+    SERVING = "serving"  # the one in charge
+    RETIRING = "retiring"  # replaced by a newer one, or it failed: what it has got finishes and goes
 
 
 class SlotPhase(Enum):
@@ -39,6 +47,8 @@ class SlotPhase(Enum):
 FILLED = frozenset({SlotPhase.ORDERED, SlotPhase.STARTING, SlotPhase.READY})
 """What counts as one of the workers that are wanted."""
 
+SLOT_NUMBERS = 2048  # as many rows as the scoreboard has; row 0 is nobody's
+
 
 class StopStage(Enum):
     """How far a stop has got, each with a deadline after which the next begins."""
@@ -50,7 +60,9 @@ class StopStage(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """What the settings say, as far as a decision needs it; seconds, 0 means never for `timeout_s`."""
+    """What a generation's settings say, as far as a decision needs it; seconds and bytes, 0 means never where it is
+    the default, and for `timeout_s`.
+    """
 
     timeout_s: float = 30.0
     graceful_s: float = 30.0  # how long a worker may take to retire
@@ -59,6 +71,21 @@ class Policy:
     boot_timeout_s: float = 60.0
     can_load_again: bool = True  # whether it is known where the application came from
     most_workers: int = 1000
+    retire_first: bool = False  # the application can't be loaded beside itself
+    lifetime_s: float = 0.0  # age at which a worker is replaced
+    lifetime_jitter_s: float = 0.0
+    most_memory: int = 0  # of a worker
+    upgrade_at_once: bool = False  # the successor's readiness ends this arbiter
+    no_upgrade: str = ""  # why there can't be a successor, and what to do instead
+    is_successor: bool = False  # whoever started us goes on serving if we can't
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a template's settings want."""
+
+    wanted: int
+    policy: Policy
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,12 @@ class Generation:
     template: TemplatePhase
     since: float  # since when in this phase
     pid: int = 0  # 0: not known yet
+    standing: Standing = Standing.COMING
+    wanted: int = 1  # workers
+    policy: Policy = field(default=Policy())
+    is_equipped: bool = False  # its listeners are open
+    why: str = ""  # what it was started for; "" is the start of the arbiter
+    began: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +143,8 @@ class Slot:
     phase: SlotPhase
     since: float
     pid: int = 0
+    ready_since: float | None = None
+    tired: str = ""  # why it is to be replaced, when its turn has come
     suspicion: Suspicion | None = None
 
     def entering(self, phase: SlotPhase, now: float, **changes: Any) -> Slot:
@@ -125,6 +160,26 @@ class Stop:
     stage: StopStage
     deadline: float
     killed: int = 0
+    code: int = 0  # of the exit
+
+
+@dataclass(frozen=True)
+class Change:
+    """A generation has taken over; the summary follows when nothing older is left."""
+
+    generation: int
+    why: str
+    began: float
+    workers: int
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A new arbiter beside this one."""
+
+    since: float
+    pid: int = 0  # 0: not known yet
+    is_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,14 +187,19 @@ class Arbiter:
     """Everything. `generations` are in order, oldest first; `slots` by number."""
 
     phase: Phase
-    wanted: int
-    policy: Policy
+    wanted: int  # workers of the generation that serves, or will
+    policy: Policy  # of the generation that serves; before one does, of the start
     generations: tuple[Generation, ...] = ()
     slots: tuple[Slot, ...] = ()
     last_generation: int = 0
     last_age: int = 0
     births: Backoff = field(default=Backoff(first_s=0.1, most_s=30.0))
     loads: Backoff = field(default=Backoff(first_s=0.5, most_s=60.0))
+    reload_wanted: str = ""  # why; done as soon as no generation is coming
+    has_let_go: bool = False  # of what loading the application opened in this process
+    changes: tuple[Change, ...] = ()  # not summed up yet
+    successor: Successor | None = None
+    stop_wanted: str = ""  # the signal that waits for the successor to be ready
     stop: Stop | None = None
 
     def slot(self, number: int) -> Slot | None:
@@ -148,17 +208,18 @@ class Arbiter:
     def slot_of_pid(self, pid: int) -> Slot | None:
         return next((slot for slot in self.slots if slot.pid == pid), None) if pid else None
 
-    def filled(self) -> tuple[Slot, ...]:
-        """The slots that count as wanted workers."""
-        return tuple(slot for slot in self.slots if slot.phase in FILLED)
+    def in_phase(self, *phases: SlotPhase, of: int | None = None) -> tuple[Slot, ...]:
+        """The slots in these phases; of one generation, or of all."""
+        return tuple(slot for slot in self.slots if slot.phase in phases and of in (None, slot.generation))
 
-    def in_phase(self, *phases: SlotPhase) -> tuple[Slot, ...]:
-        return tuple(slot for slot in self.slots if slot.phase in phases)
+    def filled(self, generation: int) -> tuple[Slot, ...]:
+        """The slots that count as wanted workers of this generation."""
+        return self.in_phase(*FILLED, of=generation)
 
     def free_numbers(self) -> Iterable[int]:
         """Numbers of empty slots, lowest first."""
         taken = {slot.number for slot in self.slots}
-        return (number for number in range(1, self.policy.most_workers + 24) if number not in taken)
+        return (number for number in range(1, SLOT_NUMBERS) if number not in taken)
 
     def with_slot(self, slot: Slot) -> Arbiter:
         others = tuple(other for other in self.slots if other.number != slot.number)
@@ -177,10 +238,22 @@ class Arbiter:
         others = tuple(one for one in self.generations if one.number != generation.number)
         return replace(self, generations=tuple(sorted((*others, generation), key=lambda one: one.number)))
 
-    def forker(self) -> Generation | None:
-        """The newest generation whose template can fork."""
-        ready = [one for one in self.generations if one.template is TemplatePhase.READY]
-        return ready[-1] if ready else None
+    def standing(self, standing: Standing) -> Generation | None:
+        """The one that stands so; of those that retire, the oldest."""
+        return next((one for one in self.generations if one.standing is standing), None)
+
+    @property
+    def coming(self) -> Generation | None:
+        return self.standing(Standing.COMING)
+
+    @property
+    def serving(self) -> Generation | None:
+        return self.standing(Standing.SERVING)
+
+    def policy_of(self, slot: Slot) -> Policy:
+        """By which a worker is judged: its own generation's."""
+        generation = self.generation(slot.generation)
+        return generation.policy if generation is not None else self.policy
 
     def templates_alive(self) -> tuple[Generation, ...]:
         return tuple(one for one in self.generations if one.template is not TemplatePhase.GONE)

@@ -1,25 +1,30 @@
-"""From the first template to the last wanted worker."""
+"""From a template's start to its last ready worker."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, AnnounceServing, AnnounceWorkers, Say, SignalWorker, StartTemplate
-from ..events import ForkFailed, TemplateFailed, TemplateLoaded, TemplateStarted, WorkerForked, WorkerReady
-from ..state import Arbiter, Generation, Phase, Policy, Slot, SlotPhase, TemplatePhase
-from .replace import fill
+from ..actions import Action, AnnounceWorkers, EquipGeneration, Say, SignalWorker, StartTemplate
+from ..events import (
+    ForkFailed,
+    GenerationEquipped,
+    TemplateFailed,
+    TemplateLoaded,
+    TemplateStarted,
+    WorkerForked,
+    WorkerReady,
+)  # fmt: skip
+from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing, TemplatePhase
+from .reload import HUP, fail
 
 
-def begin(wanted: int, policy: Policy, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+def begin(plan: Plan, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The state at the start, and the first actions."""
+    first = Generation(1, TemplatePhase.LOADING, now, wanted=plan.wanted, policy=plan.policy, began=now)
     state = Arbiter(
-        phase=Phase.STARTING,
-        wanted=wanted,
-        policy=policy,
-        generations=(Generation(1, TemplatePhase.LOADING, now),),
-        last_generation=1,
+        phase=Phase.STARTING, wanted=plan.wanted, policy=plan.policy, generations=(first,), last_generation=1
     )
-    return state, (AnnounceWorkers(wanted, None), StartTemplate(1))
+    return state, (AnnounceWorkers(plan.wanted, None), StartTemplate(1))
 
 
 def template_started(state: Arbiter, event: TemplateStarted, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -31,43 +36,54 @@ def template_started(state: Arbiter, event: TemplateStarted, now: float) -> tupl
 
 
 def template_loaded(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Lets the template fork the workers that are missing."""
+    """Opens the listeners that its settings name."""
+    generation = state.generation(event.generation)
+    if generation is None or generation.template is not TemplatePhase.LOADING:
+        return state, ()
+    generation = replace(generation, template=TemplatePhase.READY, since=now, policy=event.plan.policy)
+    if generation.why == HUP:
+        # A template that only replaces a dead one changes nothing about the number that TTIN and TTOU made.
+        generation = replace(generation, wanted=event.plan.wanted)
+    state = replace(state.with_generation(generation), loads=state.loads.after_success())
+    if generation.standing is Standing.RETIRING:
+        return state, ()
+    said: tuple[Action, ...] = ()
+    if generation.number > 1:
+        said = (
+            Say(
+                "info", f"Template of generation {generation.number} (pid {generation.pid}) has loaded the application"
+            ),
+        )
+    return state, (*said, EquipGeneration(generation.number))
+
+
+def generation_equipped(state: Arbiter, event: GenerationEquipped, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Orders its workers."""
     generation = state.generation(event.generation)
     if generation is None:
         return state, ()
-    state = state.with_generation(replace(generation, template=TemplatePhase.READY, since=now))
-    state = replace(state, loads=state.loads.after_success())
-    said: tuple[Action, ...] = ()
-    if event.generation > 1:
-        said = (
-            Say("info", f"Template of generation {event.generation} (pid {generation.pid}) has loaded the application"),
-        )
-    state, actions = fill(state, now)
-    return state, said + actions
+    return state.with_generation(replace(generation, is_equipped=True)), ()
 
 
 def template_failed(state: Arbiter, event: TemplateFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Logs why; the next try comes later, the workers that are there go on."""
-    loads = state.loads.after_failure(now)
-    state = replace(state, loads=loads)
+    """Logs why; whatever serves goes on. A start that fails so ends the server, with exit code 1."""
     generation = state.generation(event.generation)
-    if generation is not None and not generation.pid:  # it never existed
-        state = state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now))
-    return state, (
-        Say(
-            "error",
-            f"The template of generation {event.generation} could not load the application; the workers that are there "
-            f"go on, the next try is in {loads.not_before - now:.1f} s\n{event.reason}",
-        ),
-    )
+    if generation is None:
+        return state, ()
+    if not generation.pid:  # it never existed
+        generation = replace(generation, template=TemplatePhase.GONE, since=now)
+        state = state.with_generation(generation)
+    if generation.standing is Standing.RETIRING:
+        return state, ()
+    return fail(state, generation, "could not be loaded", event.reason, now)
 
 
 def worker_forked(state: Arbiter, event: WorkerForked, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Remembers the worker's pid; orders the next one, if not all could be ordered at once."""
+    """Remembers the worker's pid."""
     slot = state.slot(event.slot)
     if slot is None or slot.phase is not SlotPhase.ORDERED or slot.generation != event.generation:
         return state, ()
-    return fill(state.with_slot(slot.entering(SlotPhase.STARTING, now, pid=event.pid)), now)
+    return _entered(state, slot.entering(SlotPhase.STARTING, now, pid=event.pid), now)
 
 
 def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -84,30 +100,22 @@ def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter,
 
 
 def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Counts on this worker."""
+    """Counts on this worker; when all of a new generation are ready, it takes over."""
     slot = state.slot(event.slot)
     if slot is not None and slot.generation == event.generation and slot.pid in {0, event.pid}:
         if slot.phase in {SlotPhase.ORDERED, SlotPhase.STARTING}:
-            state = state.with_slot(slot.entering(SlotPhase.READY, now, pid=event.pid))
+            slot = slot.entering(SlotPhase.READY, now, pid=event.pid, ready_since=now)
+            return _entered(state, slot, now)
         return state, ()
-    generation = state.generation(event.generation)
-    orphaned = generation is None or generation.template is TemplatePhase.GONE
-    if slot is None and orphaned:
+    if slot is None:
         # Its template died before it could report it.
-        return state.with_slot(Slot(event.slot, event.generation, 0, SlotPhase.READY, now, event.pid)), ()
+        born = Slot(event.slot, event.generation, 0, SlotPhase.READY, now, event.pid, ready_since=now)
+        return _entered(state, born, now)
     return state, (SignalWorker(event.pid, "TERM"),)
 
 
-def worker_ready_at_start(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Counts on this worker; says that we serve, once all are ready."""
-    state, actions = worker_ready(state, event, now)
-    state, announced = announce(state)
-    return state, actions + announced
-
-
-def announce(state: Arbiter) -> tuple[Arbiter, tuple[Action, ...]]:
-    """While starting: are all workers ready now?"""
-    ready = len(state.in_phase(SlotPhase.READY))
-    if state.phase is Phase.STARTING and ready >= state.wanted:
-        return replace(state, phase=Phase.SERVING), (AnnounceServing(ready),)
-    return state, ()
+def _entered(state: Arbiter, slot: Slot, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    generation = state.generation(slot.generation)
+    if generation is not None and generation.standing is not Standing.RETIRING:
+        return state.with_slot(slot), ()
+    return state.with_slot(slot.entering(SlotPhase.RETIRING, now)), (SignalWorker(slot.pid, "TERM"),)

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, KillTemplate, ReportRunning, Say, SignalWorker
+from ..actions import Action, KillSuccessor, KillTemplate, Say
 from ..events import TimePassed
-from ..state import Arbiter, Slot, SlotPhase, Suspicion, TemplatePhase
-from .replace import fill, forgive
+from ..state import Arbiter, Generation, Policy, Slot, SlotPhase, Standing, TemplatePhase
+from .reload import fail
+from .replace import forgive
+from .stuck import ABORT_S, RECHECK_S, end_overdue_workers
 
-ABORT_S = 1.0  # between the tracebacks and the KILL
-_LOOK_S = 1.0
-RECHECK_S = 0.25  # a worker that seems overdue gets another look: its heartbeat may be on its way
+_LOOK_S = 0.5
+ENDING_S = 5.0  # a template that was told to go is gone at once, unless somebody has stopped it
+GOLDEN_RATIO = 0.6180339887498949
 
 
 def next_look(state: Arbiter, last: float) -> float:
-    """When to look again at what may be overdue, in monotonic seconds: at the next deadline, and once a
+    """When to look again at what may be overdue, in monotonic seconds: at the next deadline, and twice a
     second.
     """
     deadlines = [last + _LOOK_S]
@@ -33,67 +35,64 @@ def next_look(state: Arbiter, last: float) -> float:
 
 
 def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Ends what is overdue, its tracebacks first; orders again what was waiting for its time."""
+    """Ends what is overdue, its tracebacks first; replaces workers that are too old or too large; orders again what
+    was waiting for its time.
+    """
     state, ended = end_overdue_workers(state, event, now)
     actions = list(ended)
     for generation in state.templates_alive():
-        hung = generation.template is TemplatePhase.LOADING or any(
-            slot.generation == generation.number and now - slot.since > state.policy.boot_timeout_s
-            for slot in state.in_phase(SlotPhase.ORDERED)
-        )
-        if hung and generation.pid and now - generation.since > state.policy.boot_timeout_s:
-            state = state.with_generation(replace(generation, since=now))
-            what = "loaded the application" if generation.template is TemplatePhase.LOADING else "forked a worker"
-            actions += [
-                Say(
-                    "error",
-                    f"The template of generation {generation.number} (pid {generation.pid}) has not {what} within "
-                    f"boot_timeout ({state.policy.boot_timeout_s:g} s); it is killed",
-                ),
-                KillTemplate(generation.number, generation.pid),
-            ]
-    state, filled = fill(forgive(state, now), now)
-    return state, (*actions, *filled)
-
-
-def end_overdue_workers(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    actions: list[Action] = []
-    for slot in state.slots:
-        changed, done = _look_at(state, slot, event.alive_at.get(slot.number), now)
-        state = state.with_slot(changed) if changed is not slot else state
+        state, done = _look_at_template(state, generation, now)
         actions += done
-    return state, tuple(actions)
+    state = _tire(state, event, now)
+    successor = state.successor
+    if successor is not None and successor.pid and not successor.is_ready:
+        # It opens its logs, then its template has boot_timeout, and so have its workers.
+        allowed_s = 2 * state.policy.boot_timeout_s + 5.0
+        if now - successor.since > allowed_s:
+            state = state if not successor.pid else replace(state, successor=replace(successor, since=now))
+            sentence = f"The new arbiter (pid {successor.pid}) is not ready after {allowed_s:g} s; it is killed"
+            actions += [Say("error", sentence), KillSuccessor(successor.pid)]
+    return forgive(state, now), tuple(actions)
 
 
-def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> tuple[Slot, tuple[Action, ...]]:
-    policy = state.policy
-    age_s = now - slot.since
-    if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:
-        return _abort(slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
-    if slot.phase is SlotPhase.READY and policy.timeout_s and alive_at is not None:
-        if now - max(alive_at, slot.since) <= policy.timeout_s:
-            return (replace(slot, suspicion=None) if slot.suspicion is not None else slot), ()
-        if slot.suspicion is None or slot.suspicion.alive_at != alive_at:
-            return replace(slot, suspicion=Suspicion(alive_at, now)), ()
-        if now - slot.suspicion.since < RECHECK_S:
-            return slot, ()
-        return _abort(slot, f"has made no progress within timeout ({policy.timeout_s:g} s)", now)
-    if slot.phase is SlotPhase.ABORTING and age_s > ABORT_S:
-        return slot.entering(SlotPhase.KILLED, now), (SignalWorker(slot.pid, "KILL"),)
-    if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
-        sentence = f"Worker {slot.number} (pid {slot.pid}) has not retired within graceful_timeout; it is killed"
-        return slot.entering(SlotPhase.KILLED, now), (
-            Say("warning", sentence),
-            ReportRunning(slot.number, slot.pid),
-            SignalWorker(slot.pid, "KILL"),
-        )
-    return slot, ()
-
-
-def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
-    sentence = f"Worker {slot.number} (pid {slot.pid}) {why}; its tracebacks follow, then it is killed and replaced"
-    return slot.entering(SlotPhase.ABORTING, now), (
-        Say("error", sentence),
-        ReportRunning(slot.number, slot.pid),
-        SignalWorker(slot.pid, "ABRT"),
+def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    limit_s = generation.policy.boot_timeout_s
+    in_phase_s = now - generation.since
+    if not generation.pid:
+        return state, ()
+    kill = KillTemplate(generation.number, generation.pid)
+    if generation.template is TemplatePhase.ENDING and in_phase_s > ENDING_S:
+        return state.with_generation(replace(generation, since=now)), (kill,)
+    if generation.template is TemplatePhase.LOADING and in_phase_s > limit_s:
+        if generation.standing is Standing.COMING:
+            return fail(state, generation, f"has not loaded within boot_timeout ({limit_s:g} s); it is killed", "", now)
+        return state.with_generation(replace(generation, since=now)), (kill,)
+    hung = any(now - slot.since > limit_s for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number))
+    if not hung or in_phase_s <= limit_s:
+        return state, ()
+    sentence = (
+        f"The template of generation {generation.number} (pid {generation.pid}) has not forked a worker within "
+        f"boot_timeout ({limit_s:g} s); it is killed"
     )
+    return state.with_generation(replace(generation, since=now)), (Say("error", sentence), kill)
+
+
+def _tire(state: Arbiter, event: TimePassed, now: float) -> Arbiter:
+    for slot in state.in_phase(SlotPhase.READY):
+        if slot.tired or slot.ready_since is None:
+            continue
+        policy = state.policy_of(slot)
+        why = ""
+        if policy.lifetime_s and now - slot.ready_since > _lifetime_s(policy, slot):
+            why = f"it is {now - slot.ready_since:.0f} s old (max_worker_lifetime)"
+        elif policy.most_memory and event.memory.get(slot.number, 0) > policy.most_memory:
+            megabytes = event.memory[slot.number] / 2**20
+            why = f"it has {megabytes:.1f} MiB of memory (max_worker_memory)"
+        if why:
+            state = state.with_slot(replace(slot, tired=why))
+    return state
+
+
+def _lifetime_s(policy: Policy, slot: Slot) -> float:
+    """Spread by the worker's age number, as evenly as numbers can be: nothing here is left to chance."""
+    return policy.lifetime_s + policy.lifetime_jitter_s * (slot.age * GOLDEN_RATIO % 1.0)

@@ -1,52 +1,38 @@
-"""What is missing comes back: workers into empty slots, a template when there is none."""
+"""Who has gone: a worker, a template, the successor, or somebody whom only the application knows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, ClearSlot, ForkWorker, Say, StartTemplate
-from ..events import ProcessExited
-from ..state import Arbiter, Generation, Phase, Slot, SlotPhase, TemplatePhase
+from ..actions import Action, ClearSlot, Say
+from ..events import ProcessExited, WorkerTired
+from ..state import Arbiter, Generation, Phase, Slot, SlotPhase, Standing, TemplatePhase
+from .reload import as_far_as_it_does, fail
+from .upgrade import successor_exited
 
-_ORDERS_AT_ONCE = 32  # more would fill the queue of the template's socket
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
+_ENDED_BY_US = frozenset({SlotPhase.RETIRING, SlotPhase.ABORTING, SlotPhase.KILLED})
 
 
 def replace_dead(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Replaces the worker, or the template, at once; if it died at birth, more and more slowly."""
     slot = state.slot_of_pid(event.pid)
     if slot is not None:
-        state, said = _worker_exited(state, slot, event, now)
-    else:
-        generation = state.template_of_pid(event.pid)
-        if generation is None:
-            return state, ()  # the application's own
-        state, said = _template_exited(state, generation, event, now)
-    state, actions = fill(state, now)
-    return state, said + actions
+        return _worker_exited(state, slot, event, now)
+    generation = state.template_of_pid(event.pid)
+    if generation is not None:
+        return _template_exited(state, generation, event, now)
+    if state.successor is not None and state.successor.pid == event.pid:
+        return successor_exited(state, event, now)
+    return state, ()  # the application's own
 
 
-def fill(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Order what is missing, as far as it may be ordered now."""
-    if state.phase not in {Phase.STARTING, Phase.SERVING}:
+def tired(state: Arbiter, event: WorkerTired, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Replaces the worker when its turn has come: one after the other, the replacement ready first."""
+    slot = state.slot(event.slot)
+    if slot is None or slot.pid != event.pid or slot.phase is not SlotPhase.READY:
         return state, ()
-    actions: list[Action] = []
-    if not state.templates_alive() and state.policy.can_load_again and now >= state.loads.not_before:
-        number = state.last_generation + 1
-        state = replace(state, last_generation=number)
-        state = state.with_generation(Generation(number, TemplatePhase.LOADING, now))
-        actions.append(StartTemplate(number))
-    forker = state.forker()
-    if forker is None or now < state.births.not_before:
-        return state, tuple(actions)
-    missing = state.wanted - len(state.filled())
-    room = _ORDERS_AT_ONCE - len(state.in_phase(SlotPhase.ORDERED))
-    for number, _ in zip(state.free_numbers(), range(min(missing, room)), strict=False):
-        age = state.last_age + 1
-        state = replace(state, last_age=age)
-        state = state.with_slot(Slot(number, forker.number, age, SlotPhase.ORDERED, now))
-        actions.append(ForkWorker(forker.number, number, age))
-    return state, tuple(actions)
+    return state.with_slot(replace(slot, tired=event.why)), ()
 
 
 def forgive(state: Arbiter, now: float) -> Arbiter:
@@ -63,19 +49,25 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
     state = state.without_slot(slot.number)
     cleared = ClearSlot(slot.number, event.pid, slot.age)
     who = f"Worker {slot.number} (pid {event.pid})"
-    if slot.phase in {SlotPhase.RETIRING, SlotPhase.ABORTING, SlotPhase.KILLED}:
-        level = "info" if event.clean else "warning"
-        return state, (Say("info" if level == "info" else "warning", f"{who} {event.how}"), cleared)
-    stillborn = event.by_itself and (
-        slot.phase is SlotPhase.STARTING or (not event.clean and now - slot.since < _SETTLED_S)
-    )
-    if not stillborn:
+    unborn = slot.ready_since is None
+    by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
+    stillborn = unborn or (not event.clean and now - slot.since < _SETTLED_S and not event.has_worked)
+    generation = state.generation(slot.generation)
+    comes_beside = generation is not None and generation.standing is Standing.COMING and state.serving is not None
+    if comes_beside and generation is not None and stillborn and by_itself and slot.phase is not SlotPhase.RETIRING:
+        when = "before it was ready" if unborn else "just after it was ready"
+        state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}", now)
+        return state, (cleared, *failed)
+    if slot.phase in _ENDED_BY_US:
+        # That something took too long, and was killed for it, has been said.
+        return state, (Say("info", f"{who} {event.how}"), cleared)
+    if not stillborn or not event.by_itself:
         sentence = f"{who} {event.how}; it is replaced"
         return state, (Say("info" if event.clean else "error", sentence), cleared)
     births = state.births.after_failure(now)
     if births is state.births:  # another one of the same attempt
         return state, (Say("debug", f"{who} {event.how}"), cleared)
-    when = "before it was ready" if slot.phase is SlotPhase.STARTING else "just after it was ready"
+    when = "before it was ready" if unborn else "just after it was ready"
     sentence = f"{who} {event.how} {when}; the next try is in {births.not_before - now:.1f} s"
     if births.failures > 1:
         sentence += f" (attempt {births.failures} that failed in a row)"
@@ -86,16 +78,21 @@ def _template_exited(
     state: Arbiter, generation: Generation, event: ProcessExited, now: float
 ) -> tuple[Arbiter, tuple[Action, ...]]:
     was = generation.template
-    state = state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now))
+    gone = replace(generation, template=TemplatePhase.GONE, since=now)
+    state = state.with_generation(gone)
     # What it was told to fork and did not report will not come, or will say by itself that it is ready.
-    for slot in state.in_phase(SlotPhase.ORDERED):
-        if slot.generation == generation.number:
-            state = state.without_slot(slot.number)
-    if was is TemplatePhase.LOADING:
-        if now >= state.loads.not_before:  # it died without a word
-            state = replace(state, loads=state.loads.after_failure(now))
+    for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number):
+        state = state.without_slot(slot.number)
+    if was is TemplatePhase.ENDING or generation.standing is Standing.RETIRING:
         return state, (Say("debug", f"The template of generation {generation.number} {event.how}"),)
+    if generation.standing is Standing.COMING:
+        if was is TemplatePhase.LOADING or state.serving is not None:
+            when = "while it loaded the application" if was is TemplatePhase.LOADING else "while its workers started"
+            return fail(state, gone, f"has lost its template, which {event.how} {when}", "", now)
+        state = as_far_as_it_does(state, gone)
     sentence = f"The template of generation {generation.number} (pid {event.pid}) {event.how}; its workers go on"
     if not state.policy.can_load_again:
         sentence += ". It is not known where the application came from: no worker can be replaced until a restart"
+    elif state.phase is Phase.SERVING:
+        sentence += " until those of a new one are ready"
     return state, (Say("error", sentence),)

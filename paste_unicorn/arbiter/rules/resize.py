@@ -1,43 +1,45 @@
-"""One worker more, one fewer."""
+"""One worker more, one fewer, none."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, AnnounceWorkers, Say, SignalWorker
+from ..actions import Action, AnnounceWorkers, Say
 from ..events import SignalArrived
-from ..state import Arbiter, SlotPhase
-from .boot import announce
-from .replace import fill
+from ..state import Arbiter, Standing
 
 
 def one_more(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """One worker more."""
     if state.wanted >= state.policy.most_workers:
         return state, (Say("warning", f"Got TTIN: {state.wanted} workers are the most that there can be"),)
-    before = state.wanted
-    state, actions = fill(replace(state, wanted=before + 1), now)
-    return state, (
-        Say("info", f"Got TTIN: {state.wanted} workers now"),
-        AnnounceWorkers(state.wanted, before),
-        *actions,
-    )
+    resting = state.serving is not None and state.serving.wanted == 0
+    return _change(state, "TTIN", 1 if resting else state.wanted + 1)
 
 
 def one_fewer(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """One worker fewer: the oldest retires; the last one stays."""
     if state.wanted <= 1:
         return state, (Say("warning", "Got TTOU: there is one worker only, and it stays"),)
+    return _change(state, "TTOU", state.wanted - 1)
+
+
+def _change(state: Arbiter, signal: str, wanted: int) -> tuple[Arbiter, tuple[Action, ...]]:
     before = state.wanted
-    state = replace(state, wanted=before - 1)
-    actions: list[Action] = [
-        Say("info", f"Got TTOU: {state.wanted} workers now"),
-        AnnounceWorkers(state.wanted, before),
-    ]
-    candidates = sorted(state.in_phase(SlotPhase.STARTING, SlotPhase.READY), key=lambda slot: slot.age)
-    if candidates and len(state.filled()) > state.wanted:
-        oldest = candidates[0]
-        state = state.with_slot(oldest.entering(SlotPhase.RETIRING, now))
-        actions.append(SignalWorker(oldest.pid, "TERM"))
-    state, announced = announce(state)
-    return state, (*actions, *announced)
+    state = replace(_wanting(state, wanted), wanted=wanted)
+    return state, (
+        Say("info", f"Got {signal}: {wanted} {'worker' if wanted == 1 else 'workers'} now"),
+        AnnounceWorkers(wanted, before),
+    )
+
+
+def rest(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """All workers retire, the arbiter stays; HUP or TTIN brings workers back."""
+    return _wanting(state, 0), (Say("info", "Got WINCH: all workers retire; HUP brings them back"),)
+
+
+def _wanting(state: Arbiter, wanted: int) -> Arbiter:
+    for generation in state.generations:
+        if generation.standing is not Standing.RETIRING:
+            state = state.with_generation(replace(generation, wanted=wanted))
+    return state

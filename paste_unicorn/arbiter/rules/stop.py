@@ -15,33 +15,67 @@ from ..actions import (
     SignalWorker,
     StopListening,
 )  # fmt: skip
-from ..events import ForkFailed, ProcessExited, Signal, SignalArrived, TimePassed, WorkerForked, WorkerReady
+from ..events import (
+    ForkFailed,
+    ProcessExited,
+    Signal,
+    SignalArrived,
+    SuccessorFailed,
+    TimePassed,
+    WorkerForked,
+    WorkerReady,
+)  # fmt: skip
 from ..state import Arbiter, Phase, SlotPhase, Stop, StopStage, TemplatePhase
-from .overdue import end_overdue_workers
+from .stuck import end_overdue_workers
 
 _KILLED_S = 1.0  # what was killed should be reaped by then
 
 
 def gracefully(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Stops gracefully: nothing that the kernel accepted is lost; KILL after `graceful_timeout`."""
+    """Stops gracefully: nothing that the kernel accepted is lost; KILL after `graceful_timeout`. Where a new arbiter is
+    coming, once it is ready; it gets the connections.
+    """
     reason = event.signal.name
-    stop = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s)
+    if state.successor is not None and not state.successor.is_ready and not state.stop_wanted:
+        said = f"Got {reason}: this arbiter stops as soon as the new one is ready; {reason} again stops it at once"
+        return replace(state, stop_wanted=reason), (Say("info", said),)
+    return stop(state, f"Got {reason}", now, reason)
+
+
+def stop(state: Arbiter, why: str, now: float, reason: str = "") -> tuple[Arbiter, tuple[Action, ...]]:
+    """A graceful stop begins."""
+    reason = reason or why
     told = tuple(
         SignalWorker(slot.pid, "TERM") for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY) if slot.pid
     )
-    sentence = f"Got {reason}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
-    state, ended = _go_on(replace(state, phase=Phase.STOPPING, stop=stop), now)
-    return state, (Say("info", sentence), StopListening(), *told, *ended)
+    if state.successor is not None:
+        sentence = f"{why}: the new arbiter (pid {state.successor.pid}) goes on, this one hands over"
+        listening: tuple[Action, ...] = ()
+    else:
+        sentence = f"{why}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
+        listening = (StopListening(),)
+    started = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s)
+    state, ended = _go_on(replace(state, phase=Phase.STOPPING, stop=started), now)
+    return state, (Say("info", sentence), *listening, *told, *ended)
 
 
 def at_once(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Stops at once: requests under way are not finished."""
-    reason = "Ctrl-C" if event.signal is Signal.TYPED_INT else event.signal.name
+    return _quit(state, "Ctrl-C" if event.signal is Signal.TYPED_INT else event.signal.name, 0, now)
+
+
+def give_up(state: Arbiter, reason: str, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The server can't start: ends it, with exit code 1."""
+    return _quit(state, reason, 1, now)
+
+
+def _quit(state: Arbiter, reason: str, code: int, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     since = state.stop.since if state.stop else now
-    stop = Stop(reason, since, StopStage.ASKED, now + state.policy.quick_s)
+    started = Stop(reason, since, StopStage.ASKED, now + state.policy.quick_s, code=code)
     told = tuple(SignalWorker(slot.pid, "QUIT") for slot in state.slots if slot.pid)
-    state, ended = _go_on(replace(state, phase=Phase.QUITTING, stop=stop), now)
-    return state, (StopListening(), *told, *ended)
+    listening: tuple[Action, ...] = () if state.successor is not None else (StopListening(),)
+    state, ended = _go_on(replace(state, phase=Phase.QUITTING, stop=started), now)
+    return state, (*listening, *told, *ended)
 
 
 def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -67,13 +101,19 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
         ]
     elif generation := state.template_of_pid(event.pid):
         state = state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now))
-        for slot in state.in_phase(SlotPhase.ORDERED):
-            if slot.generation == generation.number:
-                state = state.without_slot(slot.number)
+        for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number):
+            state = state.without_slot(slot.number)
     else:
+        if state.successor is not None and state.successor.pid == event.pid:
+            state = replace(state, successor=None)
         return state, ()
     state, ended = _go_on(state, now)
     return state, (*actions, *ended)
+
+
+def without_successor(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Nobody goes on after this arbiter."""
+    return replace(state, successor=None), ()
 
 
 def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -97,7 +137,7 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
         done += [KillTemplate(one.number, one.pid) for one in state.templates_alive() if one.pid]
         stop = replace(stop, stage=StopStage.TEMPLATES_KILLED)
     else:
-        return state, (*done, Leave(stop.reason, now - stop.since, stop.killed))
+        return state, (*done, _leave(state, stop, now))
     return replace(state, stop=replace(stop, deadline=now + _KILLED_S)), tuple(done)
 
 
@@ -109,7 +149,7 @@ def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
         return state, ()
     templates = state.templates_alive()
     if not templates:
-        return state, (Leave(stop.reason, now - stop.since, stop.killed),)
+        return state, (_leave(state, stop, now),)
     state = replace(state, stop=replace(stop, deadline=min(stop.deadline, now + _KILLED_S)))
     # One that still loads doesn't listen yet.
     return state, tuple(
@@ -118,3 +158,7 @@ def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
         else EndTemplate(one.number)
         for one in templates
     )
+
+
+def _leave(state: Arbiter, stop: Stop, now: float) -> Leave:
+    return Leave(stop.reason, now - stop.since, stop.killed, succeeded=state.successor is not None, code=stop.code)

@@ -1,0 +1,84 @@
+"""A HUP, and what becomes of a generation that doesn't come up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..actions import Action, ForgetGeneration, KillTemplate, Say
+from ..events import SignalArrived
+from ..state import Arbiter, Generation, Phase, Standing, TemplatePhase
+from .balance import GONE_TEMPLATE, retire
+from .stop import give_up
+
+HUP = "HUP"
+
+_WORDS_OF_EXCLUSION = (
+    "BlockingIOError", "Resource temporarily unavailable", "EWOULDBLOCK", "EAGAIN", "Address already in use",
+    "lock", "Lock",
+)  # fmt: skip
+_RETIRE_FIRST = (
+    "If the application holds something exclusive (a lock file, a port), it can't be loaded beside itself: "
+    "set reload_mode = retire_first and restart"
+)
+
+
+def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Loads code and settings again in a new generation, which takes over when its workers are ready; if one is
+    coming already, after it.
+    """
+    if not state.policy.can_load_again:
+        return state, (
+            Say("error", "Got HUP: it is not known where the application came from; restart the server instead"),
+        )
+    said: tuple[Action, ...] = ()
+    if state.coming is not None:
+        said = (Say("info", f"Got HUP: another reload follows generation {state.coming.number}"),)
+    return replace(state, reload_wanted=HUP), said
+
+
+def reload_while_starting(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The same; a start that has trouble is given up for the new generation."""
+    coming = state.coming
+    in_trouble = state.births.failures or state.loads.failures
+    if coming is not None and in_trouble and state.policy.can_load_again:
+        state = as_far_as_it_does(state, coming)
+        state = replace(state, births=state.births.after_success(), loads=state.loads.after_success())
+    return reload(state, event, now)
+
+
+def as_far_as_it_does(state: Arbiter, coming: Generation) -> Arbiter:
+    """A generation that can't be completed serves with the workers that it has, until the next one comes."""
+    standing = Standing.RETIRING if state.serving is not None else Standing.SERVING
+    return state.with_generation(replace(coming, standing=standing))
+
+
+def fail(
+    state: Arbiter, generation: Generation, what: str, reason: str, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Drops a generation that was coming; the one that serves never noticed."""
+    serving = state.serving
+    state, told = retire(state, generation, now)
+    actions: list[Action] = [ForgetGeneration(generation.number), *told]
+    if generation.template is TemplatePhase.LOADING and generation.pid:
+        state = state.with_generation(
+            replace(generation, standing=Standing.RETIRING, template=TemplatePhase.ENDING, since=now)
+        )
+        actions.append(KillTemplate(generation.number, generation.pid))
+    subject = f"Generation {generation.number} {what}"
+    text = f"\n{reason.rstrip()}" if reason else ""
+    if serving is not None and serving.template is not TemplatePhase.GONE:
+        advice = "Correct it and send HUP again"
+        if any(word in reason for word in _WORDS_OF_EXCLUSION) or "boot_timeout" in what:
+            advice += f". {_RETIRE_FIRST}"
+        said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}\n{advice}"
+        return state, (Say("error", said), *actions)
+    if state.phase is Phase.STARTING and not generation.why and reason:
+        state, ended = give_up(state, "the application could not be loaded", now)
+        return state, (Say("error", f"The start failed: {subject}{text}"), *actions, *ended)
+    state = replace(state, loads=state.loads.after_failure(now))
+    others = "; the workers that are there go on" if serving is not None else ""
+    wait_s = state.loads.not_before - now
+    said = f"{subject}{others}; the next try is in {wait_s:.1f} s{text}"
+    if generation.why not in {"", GONE_TEMPLATE}:
+        said += "\nCorrect it; HUP tries at once"
+    return state, (Say("error", said), *actions)

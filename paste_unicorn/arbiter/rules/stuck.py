@@ -1,0 +1,55 @@
+"""Workers that make no progress, or take too long to come or to go: their tracebacks first, then the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..actions import Action, ReportRunning, Say, SignalWorker
+from ..events import TimePassed
+from ..state import Arbiter, Slot, SlotPhase, Suspicion
+
+ABORT_S = 1.0  # between the tracebacks and the KILL
+RECHECK_S = 0.25  # a worker that seems overdue gets another look: its heartbeat may be on its way
+
+
+def end_overdue_workers(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    actions: list[Action] = []
+    for slot in state.slots:
+        changed, done = _look_at(state, slot, event.alive_at.get(slot.number), now)
+        state = state.with_slot(changed) if changed is not slot else state
+        actions += done
+    return state, tuple(actions)
+
+
+def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> tuple[Slot, tuple[Action, ...]]:
+    policy = state.policy_of(slot)
+    age_s = now - slot.since
+    if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:
+        return _abort(slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
+    if slot.phase is SlotPhase.READY and policy.timeout_s and alive_at is not None:
+        if now - max(alive_at, slot.since) <= policy.timeout_s:
+            return (replace(slot, suspicion=None) if slot.suspicion is not None else slot), ()
+        if slot.suspicion is None or slot.suspicion.alive_at != alive_at:
+            return replace(slot, suspicion=Suspicion(alive_at, now)), ()
+        if now - slot.suspicion.since < RECHECK_S:
+            return slot, ()
+        return _abort(slot, f"has made no progress within timeout ({policy.timeout_s:g} s)", now)
+    if slot.phase is SlotPhase.ABORTING and age_s > ABORT_S:
+        return slot.entering(SlotPhase.KILLED, now), (SignalWorker(slot.pid, "KILL"),)
+    if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
+        sentence = f"Worker {slot.number} (pid {slot.pid}) has not retired within graceful_timeout; it is killed"
+        return slot.entering(SlotPhase.KILLED, now), (
+            Say("warning", sentence),
+            ReportRunning(slot.number, slot.pid),
+            SignalWorker(slot.pid, "KILL"),
+        )
+    return slot, ()
+
+
+def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
+    sentence = f"Worker {slot.number} (pid {slot.pid}) {why}; its tracebacks follow, then it is killed and replaced"
+    return slot.entering(SlotPhase.ABORTING, now), (
+        Say("error", sentence),
+        ReportRunning(slot.number, slot.pid),
+        SignalWorker(slot.pid, "ABRT"),
+    )

@@ -1,0 +1,67 @@
+"""USR2: a new arbiter beside this one, on the same sockets; it takes over when this one is told to stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..actions import Action, Say, StartSuccessor
+from ..events import ProcessExited, SignalArrived, SuccessorFailed, SuccessorReady, SuccessorStarted
+from ..state import Arbiter, Successor
+from .stop import stop
+
+
+def upgrade(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Starts a new arbiter beside this one; both serve until this one is told to stop."""
+    if state.policy.no_upgrade:
+        return state, (Say("error", f"Got USR2: {state.policy.no_upgrade}"),)
+    if state.successor is not None:
+        return state, (Say("warning", f"Got USR2: a new arbiter is there already (pid {state.successor.pid})"),)
+    return replace(state, successor=Successor(now)), (
+        Say("info", "Got USR2: starting a new arbiter beside this one"),
+        StartSuccessor(),
+    )
+
+
+def not_yet(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Says that this has to wait until the server has started."""
+    return state, (Say("warning", f"Got {event.signal.value}: nothing is done, the server is still starting"),)
+
+
+def started(state: Arbiter, event: SuccessorStarted, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Remembers its pid."""
+    if state.successor is None:
+        return state, ()
+    return replace(state, successor=replace(state.successor, pid=event.pid)), ()
+
+
+def ready(state: Arbiter, event: SuccessorReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Says so; stops this arbiter, if that was asked for meanwhile or `upgrade` is `auto`."""
+    if state.successor is None:
+        return state, ()
+    state = replace(state, successor=replace(state.successor, is_ready=True))
+    reason = state.stop_wanted or ("upgrade = auto" if state.policy.upgrade_at_once else "")
+    said = Say("info", f"The new arbiter (pid {event.pid}) serves" + ("" if reason else "; TERM ends this one"))
+    if not reason:
+        return state, (said,)
+    state, actions = stop(state, reason, now)
+    return state, (said, *actions)
+
+
+def failed(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Says so, and goes on serving."""
+    return _without(state, f"could not be started: {event.reason}", now)
+
+
+def successor_exited(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The same for one that has ended."""
+    return _without(state, f"(pid {event.pid}) {event.how}", now)
+
+
+def _without(state: Arbiter, what: str, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    waiting = state.stop_wanted
+    state = replace(state, successor=None, stop_wanted="")
+    said = f"The new arbiter {what}; this one goes on serving"
+    if not waiting:
+        return state, (Say("error", said),)
+    state, actions = stop(state, waiting, now)
+    return state, (Say("error", f"The new arbiter {what}"), *actions)
