@@ -13,27 +13,22 @@ from typing import Any, NoReturn
 
 from . import surroundings
 from .arbiter import arbiter, pidfile
-from .arbiter.given import Origin, Runner
-from .arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
-from .arbiter.state import Policy
+from .arbiter.generations import SPARE_DESCRIPTORS
+from .arbiter.given import Runner, terms_of
+from .arbiter.listeners import BindProblem, open_listeners
 from .ops.access_format import compile_format
+from .ops.configured import has_loggers
 from .ops.logs import Logs, LogsProblem, descriptor_of, setup
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
 from .process.identity import IdentityProblem, check_user, raise_descriptor_limit, settle, title_name
-from .scoreboard import SLOTS
+from .process.messages import Origin
 from .settings.hooks import HookError
 from .settings.report import report, verdict
 from .settings.resolve import Settings, Source, hook_problems, resolve
 from .surroundings import Surroundings
 from .template.loading import threads_of_the_application
-
-# Under a reloader a stop must be over within a second: hupper kills after that.
-RELOADER_STOP_S = 0.5
-QUIT_S = 1.0
-SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
-PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 
 
 def serve(application: Callable[..., Any], global_conf: dict[str, str], **local_conf: str) -> NoReturn:
@@ -51,6 +46,7 @@ class Refusal(Exception):
 
 def _serve(application: Callable[..., Any], around: Surroundings, local_conf: dict[str, str]) -> NoReturn:
     fill_standard_descriptors()
+    runner = _runner(around)
     resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
     settings = resolved.settings
     if settings is None:
@@ -71,7 +67,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         logs = _logs(settings, around)
         hooks = Hooks(settings, logs.error)
         hooks.call("on_starting", hooks.server(()))
-        listeners = _listeners(settings, around)
+        listeners = open_listeners(settings.sockets.bind, terms_of(settings, runner))
         if processes.pidfile is not None:
             pidfile.write(processes.pidfile)
     except (IdentityProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
@@ -80,30 +76,56 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
     _say_what_is_odd(processes.daemon, processes.worker_connections, around, logs)
     arbiter.run(
-        application,
-        settings,
-        logs,
-        hooks,
-        listeners,
-        _policy(settings, around),
-        Origin(
-            recipe=around.recipe,
-            ini_path=around.ini_path,
-            section=around.section,
-            local_conf=local_conf,
-            ini_has_loggers=around.ini_has_loggers,
-            cwd=around.cwd,
-        ),
-        Runner(around.watch_files, surroundings.release_descriptors),
-        title_name(processes, around.ini_path),
+        arbiter.Inheritance(
+            application=application,
+            settings=settings,
+            logs=logs,
+            hooks=hooks,
+            listeners=listeners,
+            origin=_origin(around, local_conf),
+            runner=runner,
+            ini=title_name(processes, around.ini_path),
+        )
     )
+
+
+def _origin(around: Surroundings, local_conf: dict[str, str]) -> Origin:
+    return Origin(
+        recipe=around.recipe,
+        server=around.server,
+        ini_path=around.ini_path,
+        section=around.section,
+        local_conf=local_conf,
+        cwd=around.cwd,
+        environ=around.environ,
+    )
+
+
+def _runner(around: Surroundings) -> Runner:
+    return Runner(
+        watch_files=around.watch_files,
+        release=surroundings.release_descriptors,
+        opened=around.opened,
+        no_upgrade=_why_no_upgrade(around),
+        is_monitored=around.is_monitored,
+    )
+
+
+def _why_no_upgrade(around: Surroundings) -> str:
+    if around.watch_files is not None:
+        return "under a reloader the end of this process means a restart; change a file instead, or send HUP"
+    if around.is_monitored:
+        return "under --monitor-restart the end of this process means a restart; send HUP, or restart the monitor"
+    if os.getpid() == 1:
+        return "this is process 1, whose end would end the container; send HUP, or start a new container"
+    return ""
 
 
 def _logs(settings: Settings, around: Surroundings) -> Logs:
     logs = setup(
         settings.logs,
         ini_path=around.ini_path,
-        ini_has_loggers=around.ini_has_loggers,
+        ini_has_loggers=has_loggers(around.ini_path),
         stderr_fd=None,
         variables=around.recipe.variables if around.recipe is not None else {},
     )
@@ -115,36 +137,6 @@ def _logs(settings: Settings, around: Surroundings) -> Logs:
         except OSError as error:
             raise LogsProblem(f"user: the log files can't be given to that user ({error.strerror})") from None
     return logs
-
-
-def _listeners(settings: Settings, around: Surroundings) -> OpenListeners:
-    processes, sockets = settings.processes, settings.sockets
-    is_root = os.geteuid() == 0
-    may_have_predecessor = around.watch_files is not None or around.is_monitored
-    terms = Terms(
-        backlog=sockets.backlog,
-        reuse_port=sockets.reuse_port,
-        umask=processes.umask or 0,
-        uid=processes.user if is_root else None,
-        gid=processes.group if is_root else None,
-        wait_s=PREDECESSOR_S if may_have_predecessor else 0.0,
-    )
-    return open_listeners(sockets.bind, terms)
-
-
-def _policy(settings: Settings, around: Surroundings) -> Policy:
-    processes = settings.processes
-    graceful_s = processes.graceful_timeout_s
-    watched = around.watch_files is not None
-    return Policy(
-        timeout_s=processes.timeout_s,
-        graceful_s=graceful_s,
-        stop_s=min(graceful_s, RELOADER_STOP_S) if watched else graceful_s,
-        quick_s=RELOADER_STOP_S if watched else QUIT_S,
-        boot_timeout_s=processes.boot_timeout_s,
-        can_load_again=around.recipe is not None,
-        most_workers=SLOTS // 2 - 24,  # another generation needs as many beside them
-    )
 
 
 def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs: Logs) -> None:

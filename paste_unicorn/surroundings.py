@@ -7,7 +7,6 @@ import our module before they load the application, and every load goes through
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import functools
 import os
@@ -21,7 +20,7 @@ from paste.deploy import loadwsgi
 
 from .process.messages import Recipe
 
-_loaded: list[tuple[Recipe, object]] = []  # what was loaded, in order
+_loaded: list[tuple[Recipe, object, tuple[int, ...]]] = []  # what was loaded, in order, and what that opened
 _server: tuple[str, str | None] | None = None  # uri and name of the server section
 
 
@@ -39,9 +38,11 @@ def _record_loads() -> None:
         variables = {str(key): str(value) for key, value in (global_conf or {}).items()}
         if object_type is loadwsgi.SERVER:
             _record_server(uri, name)
+        before = _open_descriptors()
         result = original(object_type, uri, name=name, relative_to=relative_to, global_conf=global_conf)
         if object_type is loadwsgi.APP:
-            _loaded.append((Recipe(uri, name, relative_to, variables), result))
+            recipe = Recipe(uri, name, relative_to, variables)
+            _loaded.append((recipe, result, tuple(sorted(_open_descriptors() - before))))
         return result
 
     loadobj.records_for_paste_unicorn = True  # type: ignore[attr-defined]
@@ -52,6 +53,21 @@ def _record_loads() -> None:
             _record_server(frame.f_locals["uri"], frame.f_locals["name"])
             break
         frame = frame.f_back
+
+
+def _open_descriptors() -> set[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with contextlib.suppress(OSError):
+            return {fd for fd in map(int, os.listdir(folder)) if _is_open(fd)}  # the listing's own is closed by now
+    return set()
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _record_server(uri: str, name: str | None) -> None:
@@ -68,17 +84,21 @@ class Surroundings:
 
     recipe: Recipe | None
     recipe_is_guessed: bool
+    server: Recipe | None  # of its section; None where there is no file
     ini_path: str | None
     section: str
-    ini_has_loggers: bool
     cwd: str
+    environ: dict[str, str]
     watch_files: Callable[[tuple[str, ...]], None] | None  # tells the reloader; None without one
+    opened: tuple[int, ...]  # descriptors that loading the application opened
     is_monitored: bool  # somebody starts us again when we end
 
 
 def look_around(application: object, global_conf: dict[str, str]) -> Surroundings:
     """For the application and the `global_conf` that `serve` was given."""
-    recipe = next((recipe for recipe, loaded in reversed(_loaded) if loaded is application), None)
+    recipe, opened = next(
+        ((recipe, opened) for recipe, loaded, opened in reversed(_loaded) if loaded is application), (None, ())
+    )
     path = global_conf.get("__file__")
     ini_path = os.path.abspath(path) if path else None
     guessed = recipe is None
@@ -88,10 +108,12 @@ def look_around(application: object, global_conf: dict[str, str]) -> Surrounding
         recipe=recipe,
         recipe_is_guessed=guessed,
         ini_path=ini_path,
+        server=_server_recipe(recipe, ini_path),
         section=f"server:{_server_name()}",
-        ini_has_loggers=_has_loggers(ini_path),
         cwd=os.getcwd(),
+        environ=dict(os.environ),
         watch_files=_reloader(),
+        opened=opened,
         is_monitored="PASTE_MONITOR_SHOULD_RUN" in os.environ,
     )
 
@@ -110,17 +132,20 @@ def release_descriptors() -> None:
     os.close(null)
 
 
+def _server_recipe(application: Recipe | None, ini_path: str | None) -> Recipe | None:
+    """How to read the server's section again: with the variables of the application, which came from the same command
+    line.
+    """
+    if ini_path is None or application is None:
+        return None
+    uri, name = _server or (f"config:{ini_path}", None)
+    return Recipe(uri, name, application.relative_to, application.variables)
+
+
 def _server_name() -> str:
     """As PasteDeploy understands uri and name (`loadwsgi.loadcontext`)."""
     uri, name = _server or ("", None)
     return name or uri.partition("#")[2] or "main"
-
-
-def _has_loggers(ini_path: str | None) -> bool:
-    parser = configparser.RawConfigParser(strict=False)
-    with contextlib.suppress(configparser.Error, OSError, UnicodeError):
-        parser.read([ini_path] if ini_path else [])
-    return parser.has_section("loggers")
 
 
 def _hupper() -> Any:

@@ -10,27 +10,40 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..process.channel import Channel
-from ..process.fork import keep_private
 from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.identity import set_title
 from ..process.lifeline import Lifeline
-from ..process.messages import Exited, Failed, Forked, ForkFailed, Imported, Loaded, Message, Ready, UnknownMessage
+from ..process.messages import (
+    Exited,
+    Failed,
+    Forked,
+    ForkFailed,
+    Imported,
+    Loaded,
+    Message,
+    Origin,
+    Ready,
+    Tired,
+    UnknownMessage,
+)  # fmt: skip
 from ..scoreboard import Scoreboard
 from ..template.forking import Equipment
 from . import events
 from .decide import decide
 from .events import Event, FilesImported, ProcessExited, SignalArrived, TimePassed
-from .given import Origin, Runner
+from .generations import Generations
+from .given import Runner
 from .listeners import OpenListeners
 from .perform import Performer
 from .rules.boot import begin
 from .rules.overdue import next_look
 from .signals import Signals
-from .state import Arbiter, Policy, SlotPhase
+from .state import Arbiter, SlotPhase
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
@@ -50,61 +63,59 @@ _OWN_FAULTS = {
 }
 
 
-def run(
-    application: Callable[..., Any],
-    settings: Settings,
-    logs: Logs,
-    hooks: Hooks,
-    listeners: OpenListeners,
-    policy: Policy,
-    origin: Origin,
-    runner: Runner,
-    ini: str,
-) -> NoReturn:
+@dataclass(frozen=True)
+class Inheritance:
+    """What only whoever starts the arbiter can know."""
+
+    application: Callable[..., Any] | None  # None where only a template will have it
+    settings: Settings
+    logs: Logs
+    hooks: Hooks
+    listeners: OpenListeners
+    origin: Origin
+    runner: Runner
+    ini: str  # what the configuration is called in logs and titles
+
+
+def run(given: Inheritance) -> NoReturn:
     """Be the arbiter from now on, until the process ends."""
     become_subreaper()
-    set_title("arbiter", ini)
+    set_title("arbiter", given.ini)
     lifeline = Lifeline.create()
     ours, theirs = Channel.pair()
     ours.sock.setblocking(False)
-    handoff = HandoffPair.create()
     signals = Signals()
-    keep_private([lifeline.write_fd, *handoff.filenos(), *(one.sock.fileno() for one in listeners.all)])
 
     def close_parents() -> None:
         signals.close()
         ours.close()
 
-    performer = Performer(
-        equipment=Equipment(
-            application=application,
-            settings=settings,
-            logs=logs,
-            listeners=listeners.all,
-            scoreboard=Scoreboard.create(),
-            lifeline=lifeline,
-            reports=theirs.sock,
-            handoff=handoff,
-            ini=ini,
-            reloading=runner.watch_files is not None,
-        ),
-        origin=origin,
-        runner=runner,
-        listeners=listeners,
-        hooks=hooks,
-        close_parents=close_parents,
+    equipment = Equipment(
+        application=given.application,
+        settings=given.settings,
+        logs=given.logs,
+        listeners=given.listeners.all,
+        scoreboard=Scoreboard.create(),
+        lifeline=lifeline,
+        reports=theirs.sock,
+        handoff=HandoffPair.create(),
+        ini=given.ini,
+        reloading=given.runner.watch_files is not None,
     )
-    Shell(performer, signals, ours, logs).run(*begin(settings.processes.workers, policy, time.monotonic()))
+    generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents, is_successor=False)
+    performer = Performer(generations, given.runner, given.hooks)
+    Shell(performer, signals, ours).run(*begin(generations.plan, time.monotonic()))
 
 
 class Shell:
     """Owned by the arbiter's main thread. The state is changed in `_handle` alone."""
 
-    def __init__(self, performer: Performer, signals: Signals, reports: Channel, logs: Logs) -> None:
+    def __init__(self, performer: Performer, signals: Signals, reports: Channel) -> None:
         self._performer = performer
+        self._generations = performer.generations
         self._signals = signals
         self._reports = reports  # of all workers
-        self._log = logs.error
+        self._log = self._generations.logs.error
         self._scoreboard = performer.scoreboard
         self._events: deque[Event] = deque()
         self._state: Arbiter
@@ -129,7 +140,7 @@ class Shell:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         poll.register(self._reports, select.POLLIN)
-        for channel in self._performer.channels.values():
+        for channel in self._generations.channels.values():
             poll.register(channel, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(max(0.0, look_at - time.monotonic()) * 1000)}
         child_ended = False
@@ -138,7 +149,7 @@ class Shell:
             self._events += (SignalArrived(one) for one in arrived)
         if self._reports.fileno() in ready:
             self._read_reports()
-        for generation, channel in list(self._performer.channels.items()):
+        for generation, channel in list(self._generations.channels.items()):
             if channel.fileno() in ready:
                 self._read_template(generation, channel)
         if child_ended:
@@ -178,6 +189,8 @@ class Shell:
             match received[0]:
                 case Ready(slot, generation, pid):
                     self._events.append(events.WorkerReady(slot, generation, pid))
+                case Tired(slot, pid, why):
+                    self._events.append(events.WorkerTired(slot, pid, why))
                 case Imported(paths):
                     self._events.append(FilesImported(paths))
 
@@ -189,7 +202,7 @@ class Shell:
                 return
             if received is None:
                 # Its exit follows, as a child's.
-                del self._performer.channels[generation]
+                del self._generations.channels[generation]
                 channel.close()
                 return
             self._take(generation, received[0])
@@ -197,7 +210,7 @@ class Shell:
     def _take(self, generation: int, message: Message) -> None:
         match message:
             case Loaded():
-                self._events.append(events.TemplateLoaded(generation))
+                self._events.append(self._generations.loaded(generation, message))
             case Failed(reason):
                 self._events.append(events.TemplateFailed(generation, reason))
             case Forked(slot, pid):
@@ -219,9 +232,9 @@ class Shell:
             if pid == 0:
                 return
             generation = self._state.template_of_pid(pid)
-            if generation is not None and generation.number in self._performer.channels:
+            if generation is not None and generation.number in self._generations.channels:
                 # What it said before it ended comes first.
-                self._read_template(generation.number, self._performer.channels[generation.number])
+                self._read_template(generation.number, self._generations.channels[generation.number])
             self._exited(pid, status)
 
     def _exited(self, pid: int, status: int) -> None:
@@ -230,16 +243,19 @@ class Shell:
         if os.WIFSIGNALED(status):
             number = signal.Signals(os.WTERMSIG(status))
             how = f"was killed by {number.name}"
-            self._events.append(ProcessExited(pid, how, False, number in _OWN_FAULTS))
+            self._events.append(ProcessExited(pid, how, False, number in _OWN_FAULTS, self._has_worked(pid)))
         else:
             code = os.waitstatus_to_exitcode(status)
             how = "has ended" if code == 0 else f"has ended with exit code {code}"
-            self._events.append(ProcessExited(pid, how, code == 0, True))
+            self._events.append(ProcessExited(pid, how, code == 0, True, self._has_worked(pid)))
+
+    def _has_worked(self, pid: int) -> bool:
+        slot = self._state.slot_of_pid(pid)
+        reading = self._scoreboard.read(slot.number) if slot is not None else None
+        return reading is not None and reading.pid == pid and bool(reading.running or reading.requests)
 
     def _progress(self) -> dict[int, float]:
-        """When each ready worker last made progress; nothing where `timeout` is off."""
-        if not self._state.policy.timeout_s:
-            return {}
+        """When each ready worker last made progress."""
         readings = ((slot, self._scoreboard.read(slot.number)) for slot in self._state.in_phase(SlotPhase.READY))
         return {slot.number: reading.alive_at for slot, reading in readings if reading.pid == slot.pid}
 

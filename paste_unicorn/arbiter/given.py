@@ -1,23 +1,23 @@
-"""What the arbiter is given by whoever starts it, beside the settings."""
+"""What the arbiter is given by whoever starts it, beside the settings; and what follows from both for its decisions."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..process.messages import Recipe
+from ..scoreboard import SLOTS
+from .listeners import Terms
+from .state import Plan, Policy
 
+if TYPE_CHECKING:
+    from ..settings.resolve import Settings
 
-@dataclass(frozen=True)
-class Origin:
-    """Where all came from, so that a later template can load it again; `recipe` is None where nobody knows."""
-
-    recipe: Recipe | None
-    ini_path: str | None
-    section: str  # of the server
-    local_conf: dict[str, str]  # its settings, as texts
-    ini_has_loggers: bool
-    cwd: str  # when the server was started, before `chdir`
+# Under a reloader a stop must be over within a second: hupper kills after that.
+RELOADER_STOP_S = 0.5
+QUIT_S = 1.0
+PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,51 @@ class Runner:
 
     watch_files: Callable[[tuple[str, ...]], None] | None  # tells its reloader; None without one
     release: Callable[[], None]  # in template 1: lets go of descriptors that are the runner's
+    opened: tuple[int, ...]  # descriptors that loading the application opened
+    no_upgrade: str = ""  # why its parent must not see this process end for a successor
+    is_monitored: bool = False  # somebody starts us again when we end
+
+
+def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool, is_successor: bool) -> Plan:
+    """What these settings want, in these circumstances."""
+    processes = settings.processes
+    graceful_s = processes.graceful_timeout_s
+    watched = runner.watch_files is not None
+    retire_first = processes.reload_mode == "retire_first"
+    no_upgrade = runner.no_upgrade
+    if not can_load_again:
+        no_upgrade = "it is not known where the application came from; restart the server instead"
+    elif retire_first and not no_upgrade:
+        no_upgrade = "with reload_mode = retire_first nothing can be loaded beside what serves; restart instead"
+    policy = Policy(
+        timeout_s=processes.timeout_s,
+        graceful_s=graceful_s,
+        stop_s=min(graceful_s, RELOADER_STOP_S) if watched else graceful_s,
+        quick_s=RELOADER_STOP_S if watched else QUIT_S,
+        boot_timeout_s=processes.boot_timeout_s,
+        can_load_again=can_load_again,
+        most_workers=SLOTS // 2 - 24,  # another generation needs as many beside them
+        retire_first=retire_first,
+        lifetime_s=processes.max_worker_lifetime_s,
+        lifetime_jitter_s=processes.max_worker_lifetime_jitter_s,
+        most_memory=processes.max_worker_memory,
+        upgrade_at_once=processes.upgrade == "auto",
+        no_upgrade=no_upgrade,
+        is_successor=is_successor,
+    )
+    return Plan(processes.workers, policy)
+
+
+def terms_of(settings: Settings, runner: Runner) -> Terms:
+    """How its sockets are to be opened."""
+    processes, sockets = settings.processes, settings.sockets
+    is_root = os.geteuid() == 0
+    may_have_predecessor = runner.watch_files is not None or runner.is_monitored
+    return Terms(
+        backlog=sockets.backlog,
+        reuse_port=sockets.reuse_port,
+        umask=processes.umask or 0,
+        uid=processes.user if is_root else None,
+        gid=processes.group if is_root else None,
+        wait_s=PREDECESSOR_S if may_have_predecessor else 0.0,
+    )

@@ -45,6 +45,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class _Opened:
+    asked: Address
     listener: Listener
     is_ours: bool  # not handed to us by somebody who goes on holding it
     path: str = ""
@@ -60,6 +61,24 @@ class OpenListeners:
     @property
     def all(self) -> tuple[Listener, ...]:
         return tuple(one.listener for one in self._opened)
+
+    def changed_to(self, addresses: Iterable[Address], terms: Terms) -> OpenListeners:
+        """Listeners for these addresses: those that are open already, and new ones. Raises BindProblem."""
+        addresses = tuple(addresses)
+        have = {one.asked: one for one in self._opened}
+        fresh = open_listeners([address for address in addresses if address not in have], terms)
+        have.update((one.asked, one) for one in fresh._opened)
+        return OpenListeners(have[address] for address in addresses)
+
+    def without(self, others: OpenListeners) -> OpenListeners:
+        """Those that the others don't have."""
+        return OpenListeners(one for one in self._opened if one not in others._opened)
+
+    def listen(self, backlog: int) -> None:
+        """Let the kernel's queues be so long; what is in them stays."""
+        for one in self._opened:
+            if one.is_ours:
+                one.listener.sock.listen(backlog)
 
     def stop_handshakes(self) -> None:
         """Let no new connection begin; those that the kernel has accepted stay in the queue.
@@ -132,7 +151,8 @@ def _open(address: Address, others: tuple[Address, ...], terms: Terms, until: fl
         raise
     sock.setblocking(False)
     path = address.path if address.kind == "unix" else ""
-    return _Opened(Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True), True, path, inode)
+    listener = Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True)
+    return _Opened(address, listener, True, path, inode)
 
 
 def _open_tcp(address: Address, others: tuple[Address, ...], terms: Terms, until: float) -> _Opened:
@@ -154,7 +174,7 @@ def _open_tcp(address: Address, others: tuple[Address, ...], terms: Terms, until
         sock.close()
         raise
     sock.setblocking(False)
-    return _Opened(_tcp_listener(sock, address.host), True)
+    return _Opened(address, _tcp_listener(sock, address.host), True)
 
 
 def _tcp_listener(sock: socket.socket, host: str) -> Listener:
@@ -185,8 +205,8 @@ def _take_over(address: Address) -> _Opened:
     sock.set_inheritable(False)
     sock.setblocking(False)
     if sock.family == socket.AF_UNIX:
-        return _Opened(Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True), False)
-    return _Opened(_tcp_listener(sock, ""), False)
+        return _Opened(address, Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True), False)
+    return _Opened(address, _tcp_listener(sock, ""), False)
 
 
 def _bind_path(sock: socket.socket, path: str, terms: Terms) -> tuple[int, int]:

@@ -8,6 +8,7 @@ configured meanwhile; so it is done only where none of the handlers that the ini
 from __future__ import annotations
 
 import configparser
+import contextlib
 import json
 import logging
 import logging.config
@@ -68,6 +69,14 @@ def configure(
             _apply_file("[loggers]", ini_path, parser)
         return frozenset(named)
     return None
+
+
+def has_loggers(ini_path: str | None) -> bool:
+    """Whether the file configures the standard logging."""
+    parser = configparser.RawConfigParser(strict=False)
+    with contextlib.suppress(configparser.Error, OSError, UnicodeError):
+        parser.read([ini_path] if ini_path else [])
+    return parser.has_section("loggers")
 
 
 def _is_same_file(path: str, other: str) -> bool:

@@ -56,6 +56,11 @@ class Hooks:
             if hook is not None:
                 self._functions[name] = load(hook, name)
 
+    def adopt(self, settings: Settings) -> None:
+        """Other settings are in force; the hooks stay those that were imported."""
+        self._workers = settings.processes.workers
+        self.cfg = Cfg(settings)
+
     def get(self, name: str) -> Callable[..., Any] | None:
         """The hook itself, or None."""
         return self._functions.get(name)

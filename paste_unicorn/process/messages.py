@@ -25,26 +25,38 @@ class Recipe:
     variables: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where all came from, so that it can be loaded again."""
+
+    recipe: Recipe | None  # of the application; None where nobody knows
+    server: Recipe | None  # of the server's section; None where there is no file
+    ini_path: str | None
+    section: str  # of the server, for people
+    local_conf: dict[str, str]  # its settings at the start, as texts
+    cwd: str  # when the server was started, before `chdir`
+    environ: dict[str, str]  # the same, before `raw_env`
+
+
 # -- arbiter to template -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Load:
-    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, the
-    hand-off pair, then the listeners.
-    """
+    """The first message to an exec'ed template; descriptors: life pipe, scoreboard, reports, the hand-off pair."""
 
     generation: int
-    recipe: Recipe
-    ini_path: str | None
-    section: str
-    local_conf: dict[str, str]  # the server's settings as the runner gave them
-    listeners: tuple[tuple[str, str, str, bool], ...]  # address, server name, server port, whether a Unix socket
+    origin: Origin
     sys_path: tuple[str, ...]
     python_path: str | None  # PYTHONPATH as it was; the exec needed another one
     reloading: bool  # a reloader of the runner wants to know which files are imported
-    ini_has_loggers: bool
-    cwd: str  # when the server was started, before `chdir`
+
+
+@dataclass(frozen=True)
+class Equip:
+    """The listeners, as descriptors beside it: address, server name, server port, whether a Unix socket."""
+
+    listeners: tuple[tuple[str, str, str, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,11 @@ class End:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The application is there; workers can be forked."""
+    """The application is there, workers can be forked; with the server's settings as texts, where they were read
+    again.
+    """
+
+    local_conf: dict[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -116,18 +132,31 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Tired:
+    """This worker has served long enough."""
+
+    slot: int
+    pid: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Imported:
     """Files of modules that only this process has imported, for the runner's reloader."""
 
     paths: tuple[str, ...]
 
 
-Message: TypeAlias = Load | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Imported
+Message: TypeAlias = (
+    Load | Equip | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Tired | Imported
+)  # fmt: skip
 
 _KINDS: dict[str, Callable[..., Message]] = {
     kind.__name__: kind
-    for kind in (Load, Fork, ReopenLogs, End, Loaded, Failed, Forked, ForkFailed, Exited, Ready, Imported)
-}
+    for kind in (
+        Load, Equip, Fork, ReopenLogs, End, Loaded, Failed, Forked, ForkFailed, Exited, Ready, Tired, Imported,
+    )
+}  # fmt: skip
 
 
 class UnknownMessage(ValueError):
@@ -145,7 +174,7 @@ def decode(data: bytes) -> Message:
         fields: dict[str, Any] = json.loads(data)
         kind = _KINDS[fields.pop("is")]
         if kind is Load:
-            fields["recipe"] = Recipe(**fields["recipe"])
+            fields["origin"] = _origin(fields["origin"])
         return kind(**{name: _frozen(value) for name, value in fields.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnknownMessage(f"not a message of ours: {data[:80]!r} ({error})") from None
@@ -153,3 +182,8 @@ def decode(data: bytes) -> Message:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _origin(fields: dict[str, Any]) -> Origin:
+    recipes = {name: Recipe(**fields[name]) if fields[name] else None for name in ("recipe", "server")}
+    return Origin(**{**fields, **recipes})

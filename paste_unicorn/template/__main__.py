@@ -7,16 +7,16 @@ import socket
 import traceback
 from typing import NoReturn
 
-from ..ops.logs import setup
+from ..ops.configured import has_loggers
+from ..ops.logs import LogsProblem, setup
 from ..process import leave
 from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.identity import set_title, settle, title_name
 from ..process.lifeline import Lifeline
-from ..process.listener import Listener
 from ..process.messages import Failed, Load
 from ..scoreboard import Scoreboard
-from ..settings.resolve import Source, resolve
+from .again import read_local_conf, read_settings
 from .forking import Equipment, Template
 from .loading import LONGEST_REASON, LoadProblem, load_application, restore_interpreter, threads_of_the_application
 from .starting import CHANNEL_FD
@@ -36,33 +36,38 @@ def main() -> NoReturn:
         lifeline = Lifeline(os.getppid(), fds[0])
         lifeline.arm()
         restore_interpreter(load)
-        template = Template(_equip(load, fds, lifeline), load.generation, channel)
+        os.chdir(load.origin.cwd)  # the settings were read there the first time
+        local_conf = read_local_conf(load.origin)
+        template = Template(_equip(load, fds, lifeline, local_conf), load.generation, channel)
     except LoadProblem as problem:
         channel.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
         channel.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
         leave.child(1)
-    template.serve()
+    template.serve(local_conf)
 
 
-def _equip(load: Load, fds: list[int], lifeline: Lifeline) -> Equipment:
-    os.chdir(load.cwd)  # the settings were read there the first time
-    resolved = resolve(load.local_conf, Source(load.ini_path, load.section), os.environ)
-    settings = resolved.settings
-    if settings is None:
-        raise LoadProblem("\n".join(str(problem) for problem in resolved.problems))
+def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str, str]) -> Equipment:
+    origin = load.origin
+    settings = read_settings(origin, local_conf)
     settle(settings.processes)
-    ini = title_name(settings.processes, load.ini_path)
+    ini = title_name(settings.processes, origin.ini_path)
     set_title("template", ini, load.generation)
-    logs = setup(
-        settings.logs,
-        ini_path=load.ini_path,
-        ini_has_loggers=load.ini_has_loggers,
-        stderr_fd=None,
-        variables=load.recipe.variables,
-    )
-    application = load_application(load.recipe)
+    recipe = origin.recipe
+    if recipe is None:
+        raise LoadProblem("it is not known where the application came from")
+    try:
+        logs = setup(
+            settings.logs,
+            ini_path=origin.ini_path,
+            ini_has_loggers=has_loggers(origin.ini_path),
+            stderr_fd=None,
+            variables=recipe.variables,
+        )
+    except LogsProblem as problem:
+        raise LoadProblem(str(problem)) from None
+    application = load_application(recipe)
     logs.enable()
     if threads := threads_of_the_application():
         logs.error.warning(
@@ -74,12 +79,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline) -> Equipment:
         application=application,
         settings=settings,
         logs=logs,
-        listeners=tuple(
-            Listener(sock, address, sock.family, name, port, is_unix)
-            for sock, (address, name, port, is_unix) in zip(
-                (socket.socket(fileno=fd) for fd in fds[5:]), load.listeners, strict=True
-            )
-        ),
+        listeners=(),  # they come when the settings have been seen
         scoreboard=Scoreboard.attach(fds[1]),
         lifeline=lifeline,
         reports=socket.socket(fileno=fds[2]),

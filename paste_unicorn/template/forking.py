@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from ..process.hooks import Hooks
 from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import End, Exited, Fork, Forked, ForkFailed, Loaded, ReopenLogs
+from ..process.messages import End, Equip, Exited, Fork, Forked, ForkFailed, Loaded, ReopenLogs
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Settings
 from ..workers import lifecycle
@@ -36,7 +36,7 @@ _NOT_OURS = (
 class Equipment:
     """What a template holds, and gives to each worker at birth."""
 
-    application: Callable[..., Any]
+    application: Callable[..., Any] | None  # None where only an exec'ed template will have it
     settings: Settings
     logs: Logs
     listeners: tuple[Listener, ...]
@@ -59,8 +59,8 @@ class Template:
         self._hooks = Hooks(equipment.settings, equipment.logs.error)
         self._signals, self._wakeup = socket.socketpair()  # becomes readable when a child has ended
 
-    def serve(self) -> NoReturn:
-        """Wait for orders until the arbiter ends this template, or is gone."""
+    def serve(self, local_conf: dict[str, str] | None) -> NoReturn:
+        """Say that all is loaded, with the settings that were read here, then wait for orders until the end."""
         for number in _NOT_OURS:
             # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
             # inherit.
@@ -70,14 +70,7 @@ class Template:
             end.setblocking(False)
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         unblock_signals()
-        keep_private(
-            [
-                self._channel.fileno(),
-                self._equipment.reports.fileno(),
-                *self._equipment.handoff.filenos(),
-                *(one.sock.fileno() for one in self._equipment.listeners),
-            ]
-        )
+        self._keep_private()
         # Objects that live as long as the application go where the collector doesn't look any more: it would
         # write into their headers, and so copy the pages that workers share.
         gc.collect()
@@ -85,7 +78,7 @@ class Template:
         # The collector puts off full collections until a quarter of what the last one left is new. That was the
         # application; workers would never get there and keep their garbage. This one leaves nothing.
         gc.collect()
-        self._channel.send(Loaded())
+        self._channel.send(Loaded(local_conf))
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._signals, select.POLLIN)
@@ -99,14 +92,36 @@ class Template:
 
     def _obey(self) -> None:
         received = self._channel.receive()
-        message = received[0] if received is not None else End()
+        message, fds = received if received is not None else (End(), [])
         match message:
+            case Equip(listeners):
+                self._equip(listeners, fds)
             case Fork():
                 self._fork(message)
             case ReopenLogs():
                 self._equipment.logs.reopen()
             case End():
                 leave.child(0)
+
+    def _equip(self, described: tuple[tuple[str, str, str, bool], ...], fds: list[int]) -> None:
+        listeners = tuple(
+            Listener(sock, address, sock.family, name, port, is_unix)
+            for sock, (address, name, port, is_unix) in zip(
+                (socket.socket(fileno=fd) for fd in fds), described, strict=True
+            )
+        )
+        self._equipment = replace(self._equipment, listeners=listeners)
+        self._keep_private()
+
+    def _keep_private(self) -> None:
+        keep_private(
+            [
+                self._channel.fileno(),
+                self._equipment.reports.fileno(),
+                *self._equipment.handoff.filenos(),
+                *(one.sock.fileno() for one in self._equipment.listeners),
+            ]
+        )
 
     def _fork(self, order: Fork) -> None:
         hooks, listeners = self._hooks, self._equipment.listeners
@@ -126,6 +141,7 @@ class Template:
     def _become_worker(self, order: Fork) -> NoReturn:
         equipment = self._equipment
         log = equipment.logs.error
+        assert equipment.application is not None
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGQUIT):

@@ -12,7 +12,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..ops.logs import descriptor_of
 from ..process import leave
@@ -46,7 +46,7 @@ def fork_template(equipment: Equipment, generation: int, close_parents: Callable
             equipment.lifeline.let_go()
             equipment.lifeline.arm()
             set_title("template", equipment.ini, generation)
-            Template(equipment, generation, theirs).serve()
+            Template(equipment, generation, theirs).serve(None)
         except BaseException:  # it must never return into the runner's frames
             equipment.logs.error.exception("The template (pid %d) ends by a fault", os.getpid())
         leave.child(1)
@@ -55,12 +55,12 @@ def fork_template(equipment: Equipment, generation: int, close_parents: Callable
     return pid, ours
 
 
-def exec_template(load: Load, fds: Sequence[int]) -> tuple[int, Channel]:
+def exec_template(load: Load, fds: Sequence[int], environ: Mapping[str, str]) -> tuple[int, Channel]:
     """Start one in a fresh interpreter, and tell it what to load; its pid and the channel to it. Raises
     OSError.
     """
     ours, theirs = Channel.pair()
-    environ = {name: value for name, value in os.environ.items() if name not in _MARKERS}
+    environ = {name: value for name, value in environ.items() if name not in _MARKERS}
     # So that it finds this package wherever the runner found it; it puts its import path right by itself.
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     with contextlib.ExitStack() as opened:

@@ -12,10 +12,7 @@ from .stop import give_up
 
 HUP = "HUP"
 
-_WORDS_OF_EXCLUSION = (
-    "BlockingIOError", "Resource temporarily unavailable", "EWOULDBLOCK", "EAGAIN", "Address already in use",
-    "lock", "Lock",
-)  # fmt: skip
+_WORDS_OF_EXCLUSION = ("lock", "Lock", "temporarily unavailable", "EAGAIN", "already in use")
 _RETIRE_FIRST = (
     "If the application holds something exclusive (a lock file, a port), it can't be loaded beside itself: "
     "set reload_mode = retire_first and restart"
@@ -64,11 +61,12 @@ def fail(
             replace(generation, standing=Standing.RETIRING, template=TemplatePhase.ENDING, since=now)
         )
         actions.append(KillTemplate(generation.number, generation.pid))
-    subject = f"Generation {generation.number} {what}"
+    subject = f"generation {generation.number} {what}"
     text = f"\n{reason.rstrip()}" if reason else ""
     if serving is not None and serving.template is not TemplatePhase.GONE:
         advice = "Correct it and send HUP again"
-        if any(word in reason for word in _WORDS_OF_EXCLUSION) or "boot_timeout" in what:
+        last_line = reason.rstrip().rpartition("\n")[2]
+        if any(word in last_line for word in _WORDS_OF_EXCLUSION) or "boot_timeout" in what:
             advice += f". {_RETIRE_FIRST}"
         said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}\n{advice}"
         return state, (Say("error", said), *actions)
@@ -78,7 +76,7 @@ def fail(
     state = replace(state, loads=state.loads.after_failure(now))
     others = "; the workers that are there go on" if serving is not None else ""
     wait_s = state.loads.not_before - now
-    said = f"{subject}{others}; the next try is in {wait_s:.1f} s{text}"
+    said = f"{subject.capitalize()}{others}; the next try is in {wait_s:.1f} s{text}"
     if generation.why not in {"", GONE_TEMPLATE}:
         said += "\nCorrect it; HUP tries at once"
     return state, (Say("error", said), *actions)

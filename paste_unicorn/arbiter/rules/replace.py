@@ -60,7 +60,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         return state, (cleared, *failed)
     if slot.phase in _ENDED_BY_US:
         # That something took too long, and was killed for it, has been said.
-        return state, (Say("info", f"{who} {event.how}"), cleared)
+        return state, (Say("debug" if event.clean else "info", f"{who} {event.how}"), cleared)
     if not stillborn or not event.by_itself:
         sentence = f"{who} {event.how}; it is replaced"
         return state, (Say("info" if event.clean else "error", sentence), cleared)

@@ -1,0 +1,267 @@
+"""What each generation was given: its settings, its listeners, the channel to its template.
+
+Nothing is decided here: `perform.py` calls one method an action.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..ops.configured import has_loggers
+from ..ops.logs import Logs, LogsProblem, setup
+from ..process.channel import Channel
+from ..process.fork import keep_private
+from ..process.identity import raise_descriptor_limit, set_title, title_name
+from ..process.messages import Equip, Load, Loaded, Message, Origin
+from ..settings.resolve import Source, resolve
+from ..template.forking import Equipment
+from ..template.starting import exec_template, fork_template
+from . import pidfile
+from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, TemplateStarted
+from .given import Runner, plan_of, terms_of
+from .listeners import BindProblem, OpenListeners
+from .state import Plan
+
+if TYPE_CHECKING:
+    from ..settings.resolve import Settings
+
+SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What a generation is to have that isn't in force yet."""
+
+    settings: Settings
+    listeners: OpenListeners | None = None
+
+
+class Generations:
+    """Owned by the arbiter's main thread. `settings`, `logs`, `listeners` and `equipment` are what is in force."""
+
+    def __init__(
+        self,
+        equipment: Equipment,
+        listeners: OpenListeners,
+        origin: Origin,
+        runner: Runner,
+        close_parents: Callable[[], None],
+        *,
+        is_successor: bool,
+    ) -> None:
+        self.equipment = equipment
+        self.listeners = listeners
+        self.origin = origin
+        self._runner = runner
+        self._close_parents = close_parents  # in template 1: descriptors of the arbiter's loop
+        self._is_successor = is_successor
+        self._coming: dict[int, Outfit] = {}
+        self._removed: list[tuple[int, OpenListeners]] = []  # since which generation nobody wants these any more
+        self.channels: dict[int, Channel] = {}  # of templates that live; the loop reads them
+        self._keep_private()
+
+    @property
+    def settings(self) -> Settings:
+        return self.equipment.settings
+
+    @property
+    def logs(self) -> Logs:
+        return self.equipment.logs
+
+    @property
+    def plan(self) -> Plan:
+        """What the settings in force want."""
+        return self._plan(self.settings)
+
+    def _plan(self, settings: Settings) -> Plan:
+        return plan_of(
+            settings,
+            self._runner,
+            can_load_again=self.origin.recipe is not None,
+            is_successor=self._is_successor,
+        )
+
+    # -- templates -------------------------------------------------------------------------------------------
+
+    def start(self, number: int) -> list[Event]:
+        """A template: the first by a fork, where the runner has loaded the application; others by exec."""
+        try:
+            if number == 1 and self.equipment.application is not None:
+                pid, channel = fork_template(self.equipment, 1, self._leave_parents)
+            else:
+                pid, channel = exec_template(self._load(number), self._descriptors(), self.origin.environ)
+        except OSError as error:
+            return [TemplateFailed(number, f"it could not be started: {error.strerror or error}")]
+        self.channels[number] = channel
+        return [TemplateStarted(number, pid)]
+
+    def _leave_parents(self) -> None:
+        self._close_parents()
+        self._runner.release()
+
+    def _load(self, number: int) -> Load:
+        return Load(
+            generation=number,
+            origin=replace(self.origin, environ={}),  # it has that as its own
+            sys_path=tuple(sys.path),
+            python_path=self.origin.environ.get("PYTHONPATH"),
+            reloading=self.equipment.reloading,
+        )
+
+    def _descriptors(self) -> list[int]:
+        equipment = self.equipment
+        return [
+            equipment.lifeline.read_fd,
+            equipment.scoreboard.fd,
+            equipment.reports.fileno(),
+            *equipment.handoff.filenos(),
+        ]
+
+    def tell(self, number: int, message: Message, fds: Sequence[int] = ()) -> bool:
+        """Whether the template could be told."""
+        channel = self.channels.get(number)
+        if channel is None:
+            return False
+        try:
+            channel.send(message, fds)
+        except OSError:  # it has gone, or takes nothing in: its exit or its deadline will say so
+            return False
+        return True
+
+    # -- from loaded to serving ------------------------------------------------------------------------------
+
+    def loaded(self, number: int, message: Loaded) -> Event:
+        """The template has the application; what do the settings say that it read?"""
+        if message.local_conf is None:
+            return TemplateLoaded(number, self.plan)
+        origin = self.origin
+        resolved = resolve(message.local_conf, Source(origin.ini_path, origin.section), origin.environ)
+        if resolved.settings is None:
+            return TemplateFailed(number, "\n".join(str(problem) for problem in resolved.problems))
+        for note in resolved.notes:
+            (self.logs.error.warning if note.level == "warning" else self.logs.error.info)("%s", note)
+        self._coming[number] = Outfit(resolved.settings)
+        return TemplateLoaded(number, self._plan(resolved.settings))
+
+    def equip(self, number: int) -> list[Event]:
+        """Open what its settings name and is not open yet; its template gets all of it."""
+        outfit = self._coming.get(number)
+        if outfit is None:  # forked, with all that it needs
+            return [GenerationEquipped(number)]
+        settings = outfit.settings
+        try:
+            listeners = self.listeners.changed_to(settings.sockets.bind, terms_of(settings, self._runner))
+        except BindProblem as problem:
+            return [TemplateFailed(number, str(problem))]
+        self._coming[number] = replace(outfit, listeners=listeners)
+        self._keep_private()
+        described = tuple((one.address, one.server_name, one.server_port, one.is_unix) for one in listeners.all)
+        if not self.tell(number, Equip(described), [one.sock.fileno() for one in listeners.all]):
+            return [TemplateFailed(number, "its template does not answer")]
+        return [GenerationEquipped(number)]
+
+    def adopt(self, number: int) -> None:
+        """Its settings and listeners are in force from now on."""
+        outfit = self._coming.pop(number, None)
+        if outfit is None or outfit.listeners is None:
+            return
+        before = self.settings
+        settings = outfit.settings
+        removed = self.listeners.without(outfit.listeners)
+        # What the kernel has accepted there is still answered, by the workers that retire.
+        removed.stop_handshakes()
+        self._removed.append((number, removed))
+        self.listeners = outfit.listeners
+        self.listeners.listen(settings.sockets.backlog)
+        self.equipment = replace(
+            self.equipment,
+            settings=settings,
+            logs=self._new_logs(settings),
+            listeners=outfit.listeners.all,
+            ini=title_name(settings.processes, self.origin.ini_path),
+        )
+        set_title("arbiter", self.equipment.ini)
+        raise_descriptor_limit(settings.processes.worker_connections + SPARE_DESCRIPTORS)
+        self._move_pidfile(before.processes.pidfile, settings.processes.pidfile)
+
+    def forget(self, number: int) -> None:
+        """It will not serve: close what was opened for it alone."""
+        outfit = self._coming.pop(number, None)
+        if outfit is not None and outfit.listeners is not None:
+            outfit.listeners.without(self.listeners).close()
+            self._keep_private()
+
+    def close_removed(self, number: int) -> None:
+        """Nobody of an older generation than this one is left: listeners that it doesn't have are closed."""
+        for since, listeners in self._removed:
+            if since <= number:
+                listeners.close()
+        self._removed = [one for one in self._removed if one[0] > number]
+        self._keep_private()
+
+    def _new_logs(self, settings: Settings) -> Logs:
+        if settings.logs == self.settings.logs:
+            return self.logs
+        self.logs.close()
+        try:
+            return self._set_up(settings)
+        except LogsProblem as problem:  # its template could; a disk may have filled up since
+            logs = self._set_up(self.settings)
+            logs.error.error("The arbiter keeps its old logs: %s", problem)
+            return logs
+
+    def _set_up(self, settings: Settings) -> Logs:
+        recipe = self.origin.recipe
+        logs = setup(
+            settings.logs,
+            ini_path=self.origin.ini_path,
+            ini_has_loggers=has_loggers(self.origin.ini_path),
+            stderr_fd=None,
+            variables=recipe.variables if recipe is not None else {},
+        )
+        logs.enable()
+        return logs
+
+    def _move_pidfile(self, before: str | None, after: str | None) -> None:
+        if before == after:
+            return
+        try:
+            if after is not None:
+                pidfile.write(after)
+            if before is not None:
+                pidfile.remove(before)
+        except pidfile.PidFileProblem as problem:
+            self.logs.error.error("%s", problem)
+
+    def _keep_private(self) -> None:
+        listening = [self.listeners, *(one.listeners for one in self._coming.values() if one.listeners is not None)]
+        keep_private(
+            [
+                self.equipment.lifeline.write_fd,
+                *self.equipment.handoff.filenos(),
+                *(one.sock.fileno() for listeners in listening for one in listeners.all),
+            ]
+        )
+
+    def let_go(self) -> None:
+        """Replace what loading the application opened here by /dev/null: a lock is held by whoever has its file open.
+
+        Replaced, not closed: a finalizer must not close a number that somebody else has got meanwhile.
+        """
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in self._runner.opened:
+            with contextlib.suppress(OSError):
+                os.dup2(null, fd, inheritable=False)
+        os.close(null)
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Signal a process that may have gone a moment ago: the number will not be used again so soon."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
