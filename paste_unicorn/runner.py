@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from . import surroundings
 from .arbiter import arbiter, pidfile
-from .arbiter.generations import SPARE_DESCRIPTORS
-from .arbiter.given import Runner, terms_of
+from .arbiter.generations import SPARE_DESCRIPTORS, terms_of
+from .arbiter.given import Runner
 from .arbiter.listeners import BindProblem, open_listeners
 from .ops.access_format import compile_format
 from .ops.configured import has_loggers

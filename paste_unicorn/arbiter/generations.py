@@ -24,13 +24,14 @@ from ..template.forking import Equipment
 from ..template.starting import exec_template, fork_template
 from . import pidfile
 from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, TemplateStarted
-from .given import Runner, plan_of, terms_of
-from .listeners import BindProblem, OpenListeners
+from .given import Runner, plan_of
+from .listeners import BindProblem, OpenListeners, Terms
 from .state import Plan
 
 if TYPE_CHECKING:
     from ..settings.resolve import Settings
 
+PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
 
 
@@ -259,6 +260,21 @@ class Generations:
             with contextlib.suppress(OSError):
                 os.dup2(null, fd, inheritable=False)
         os.close(null)
+
+
+def terms_of(settings: Settings, runner: Runner) -> Terms:
+    """How its sockets are to be opened."""
+    processes, sockets = settings.processes, settings.sockets
+    is_root = os.geteuid() == 0
+    may_have_predecessor = runner.watch_files is not None or runner.is_monitored
+    return Terms(
+        backlog=sockets.backlog,
+        reuse_port=sockets.reuse_port,
+        umask=processes.umask or 0,
+        uid=processes.user if is_root else None,
+        gid=processes.group if is_root else None,
+        wait_s=PREDECESSOR_S if may_have_predecessor else 0.0,
+    )
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

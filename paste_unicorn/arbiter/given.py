@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..scoreboard import SLOTS
-from .listeners import Terms
 from .state import Plan, Policy
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 # Under a reloader a stop must be over within a second: hupper kills after that.
 RELOADER_STOP_S = 0.5
 QUIT_S = 1.0
-PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 
 
 @dataclass(frozen=True)
@@ -59,18 +56,3 @@ def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool, is_succ
         is_successor=is_successor,
     )
     return Plan(processes.workers, policy)
-
-
-def terms_of(settings: Settings, runner: Runner) -> Terms:
-    """How its sockets are to be opened."""
-    processes, sockets = settings.processes, settings.sockets
-    is_root = os.geteuid() == 0
-    may_have_predecessor = runner.watch_files is not None or runner.is_monitored
-    return Terms(
-        backlog=sockets.backlog,
-        reuse_port=sockets.reuse_port,
-        umask=processes.umask or 0,
-        uid=processes.user if is_root else None,
-        gid=processes.group if is_root else None,
-        wait_s=PREDECESSOR_S if may_have_predecessor else 0.0,
-    )
