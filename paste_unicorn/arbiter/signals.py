@@ -1,16 +1,18 @@
 """A signal to an event; whether an INT was typed at our terminal.
 
-Handlers do nothing: the interpreter writes each signal's number into a socket that the arbiter's loop reads,
-whichever thread the kernel chose (`signal.set_wakeup_fd`; a reloader has threads in this process).
+Handlers do nothing: the interpreter writes each signal's number into a pipe that the arbiter's loop reads,
+whichever thread the kernel chose (`signal.set_wakeup_fd`; a reloader has threads in this process). A pipe, since a byte
+in it costs a byte: 65,536 signals may wait, of which a socket pair held 278. Beyond that they are lost, but not the
+wake-up, and children are looked for at each.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 from types import FrameType
 
+from ..process import signal_stack
 from .events import Signal
 
 _SIGNALS = {
@@ -23,42 +25,45 @@ _SIGNALS = {
     signal.SIGUSR2: Signal.USR2,
     signal.SIGWINCH: Signal.WINCH,
 }
+_MANY = 1 << 16  # what a pipe holds (`man 7 pipe`)
 
 
 class Signals:
     """What arrives, in order. Owned by the arbiter's main thread."""
 
     def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
+        self._reader, self._writer = os.pipe()
         for end in (self._reader, self._writer):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        signal_stack.widen()  # the application was loaded here, and may have enabled faulthandler
         for number in (*_SIGNALS, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, _do_nothing)
 
     def fileno(self) -> int:
         """Readable when a signal has arrived."""
-        return self._reader.fileno()
+        return self._reader
 
     def arrived(self) -> tuple[list[Signal], bool]:
-        """The signals since the last call, and whether a child may have ended."""
+        """The signals since the last call, and whether a child may have ended: after any signal, one may."""
         try:
-            numbers = self._reader.recv(4096)
+            numbers = os.read(self._reader, _MANY)
         except BlockingIOError:
             return [], False
         signals = []
+        an_int = Signal.TYPED_INT if signal.SIGINT in numbers and was_typed() else Signal.INT
         for number in numbers:
             if number == signal.SIGINT:
-                signals.append(Signal.TYPED_INT if was_typed() else Signal.INT)
+                signals.append(an_int)
             elif number in _SIGNALS:
                 signals.append(_SIGNALS[signal.Signals(number)])
-        return signals, signal.SIGCHLD in numbers
+        return signals, True
 
     def close(self) -> None:
         """In a forked child: these are the arbiter's."""
         signal.set_wakeup_fd(-1)
-        self._reader.close()
-        self._writer.close()
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 def was_typed() -> bool:

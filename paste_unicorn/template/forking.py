@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..ops.logs import Logs
-from ..process import leave
+from ..process import leave, signal_stack
 from ..process.channel import Channel
 from ..process.fork import fork, keep_private, unblock_signals
 from ..process.handoff import HandoffPair
@@ -69,6 +69,7 @@ class Template:
         for end in (self._signals, self._wakeup):
             end.setblocking(False)
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        signal_stack.widen()  # the application may have enabled faulthandler
         unblock_signals()
         self._keep_private()
         # Objects that live as long as the application go where the collector doesn't look any more: it would

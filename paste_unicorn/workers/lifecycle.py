@@ -18,7 +18,7 @@ from ..http.parser import HeadParser
 from ..http.response import ResponseHeads
 from ..ops import backtraces
 from ..ops.logs import Logs
-from ..process import leave
+from ..process import leave, signal_stack
 from ..process.channel import report
 from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
@@ -145,6 +145,7 @@ class Worker:
             signal.signal(number, _do_nothing)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         backtraces.arm(self._orders.logs.error_fd)
+        signal_stack.widen()
         return reader
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
