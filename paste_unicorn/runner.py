@@ -108,6 +108,8 @@ def _runner(around: Surroundings) -> Runner:
         opened=around.opened,
         no_upgrade=_why_no_upgrade(around),
         is_monitored=around.is_monitored,
+        pid_files=surroundings.pid_files(),
+        keep_pid_files=surroundings.keep_pid_files,
     )
 
 

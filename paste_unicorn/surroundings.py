@@ -7,6 +7,7 @@ import our module before they load the application, and every load goes through
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -130,6 +131,32 @@ def release_descriptors() -> None:
         with contextlib.suppress(OSError):
             os.dup2(null, fd, inheritable=False)
     os.close(null)
+
+
+def pid_files() -> tuple[str, ...]:
+    """Files of the runner that name this process: what its command line mentions, and paster's default."""
+    words = [word.partition("=")[2] or word for word in sys.argv[1:]]
+    found = []
+    for path in dict.fromkeys(os.path.abspath(word) for word in (*words, "paster.pid") if word):
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.getsize(path) < 32:
+                with open(path, encoding="ascii") as file:
+                    if int(file.read()) == os.getpid():
+                        found.append(path)
+    return tuple(found)
+
+
+def keep_pid_files() -> None:
+    """At the end of this process the runner shall not look after its pid file: it names another arbiter."""
+    keepers: list[object] = [sys.modules.get("paste.script.serve")]
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:  # gearbox registers a method of its command
+        keepers.append(frame.f_locals.get("self"))
+        frame = frame.f_back
+    for keeper in keepers:
+        remove = getattr(keeper, "_remove_pid_file", None)
+        if remove is not None:
+            atexit.unregister(remove)
 
 
 def _server_recipe(application: Recipe | None, ini_path: str | None) -> Recipe | None:

@@ -120,6 +120,11 @@ class KillSuccessor:
 
 
 @dataclass(frozen=True)
+class TakeOver:
+    """This arbiter is in charge: pid files name it."""
+
+
+@dataclass(frozen=True)
 class ReopenLogs:
     """In the arbiter and in all templates; workers get a signal."""
 
@@ -159,5 +164,5 @@ class Leave:
 Action: TypeAlias = (
     StartTemplate | EquipGeneration | AdoptGeneration | ForgetGeneration | LetGo | EndTemplate | KillTemplate
     | ForkWorker | SignalWorker | ReportRunning | ClearSlot | StopListening | AnnounceServing | AnnounceWorkers
-    | AnnounceReload | StartSuccessor | KillSuccessor | ReopenLogs | WatchFiles | Say | Conclude | Leave
+    | AnnounceReload | StartSuccessor | KillSuccessor | TakeOver | ReopenLogs | WatchFiles | Say | Conclude | Leave
 )  # fmt: skip

@@ -44,6 +44,7 @@ from .rules.boot import begin
 from .rules.overdue import next_look
 from .signals import Signals
 from .state import Arbiter, SlotPhase
+from .succession import Succession
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
@@ -75,6 +76,8 @@ class Inheritance:
     origin: Origin
     runner: Runner
     ini: str  # what the configuration is called in logs and titles
+    predecessor: Channel | None = None  # the arbiter beside which this one was started
+    handoff: HandoffPair | None = None  # whose connections this one's workers take over
 
 
 def run(given: Inheritance) -> NoReturn:
@@ -98,13 +101,16 @@ def run(given: Inheritance) -> NoReturn:
         scoreboard=Scoreboard.create(),
         lifeline=lifeline,
         reports=theirs.sock,
-        handoff=HandoffPair.create(),
+        handoff=given.handoff or HandoffPair.create(),
         ini=given.ini,
         reloading=given.runner.watch_files is not None,
     )
-    generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents, is_successor=False)
-    performer = Performer(generations, given.runner, given.hooks)
-    Shell(performer, signals, ours).run(*begin(generations.plan, time.monotonic()))
+    generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents)
+    succession = Succession(generations, given.runner, given.predecessor)
+    performer = Performer(generations, succession, given.runner, given.hooks)
+    has_predecessor = given.predecessor is not None
+    state, actions = begin(generations.plan, time.monotonic(), has_predecessor=has_predecessor)
+    Shell(performer, signals, ours).run(state, actions)
 
 
 class Shell:
@@ -113,6 +119,7 @@ class Shell:
     def __init__(self, performer: Performer, signals: Signals, reports: Channel) -> None:
         self._performer = performer
         self._generations = performer.generations
+        self._succession = performer.succession
         self._signals = signals
         self._reports = reports  # of all workers
         self._log = self._generations.logs.error
@@ -140,8 +147,10 @@ class Shell:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         poll.register(self._reports, select.POLLIN)
-        for channel in self._generations.channels.values():
-            poll.register(channel, select.POLLIN)
+        succession = self._succession
+        for channel in (*self._generations.channels.values(), succession.predecessor, succession.successor):
+            if channel is not None:
+                poll.register(channel, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(max(0.0, look_at - time.monotonic()) * 1000)}
         child_ended = False
         if self._signals.fileno() in ready:
@@ -152,6 +161,10 @@ class Shell:
         for generation, channel in list(self._generations.channels.items()):
             if channel.fileno() in ready:
                 self._read_template(generation, channel)
+        if succession.successor is not None and succession.successor.fileno() in ready:
+            self._events += succession.read_successor()
+        if succession.predecessor is not None and succession.predecessor.fileno() in ready:
+            self._events += succession.read_predecessor()
         if child_ended:
             self._reap()
         if time.monotonic() >= look_at:

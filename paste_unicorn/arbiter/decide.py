@@ -16,6 +16,7 @@ from .events import (
     FilesImported,
     ForkFailed,
     GenerationEquipped,
+    PredecessorGone,
     ProcessExited,
     Signal,
     SignalArrived,
@@ -71,6 +72,7 @@ TABLE: dict[Signal | type, tuple[Rule, Rule, Rule, Rule]] = {
     SuccessorStarted:   (upgrade.started,            upgrade.started,          upgrade.started,          upgrade.started),
     SuccessorReady:     (upgrade.ready,              upgrade.ready,            nothing,                  nothing),
     SuccessorFailed:    (upgrade.failed,             upgrade.failed,           stop.without_successor,   stop.without_successor),
+    PredecessorGone:    (upgrade.in_charge,          upgrade.in_charge,        stop.without_predecessor, stop.without_predecessor),
     TimePassed:         (overdue.end_overdue,        overdue.end_overdue,      stop.end_overdue,         stop.end_overdue),
 }
 # fmt: on

@@ -129,6 +129,11 @@ class FilesImported:
 
 
 @dataclass(frozen=True)
+class PredecessorGone:
+    """The arbiter that started this one has ended: this one is in charge."""
+
+
+@dataclass(frozen=True)
 class TimePassed:
     """A deadline may be over; `alive_at` is when each ready slot's worker last made progress, `memory` how many bytes
     it has, where there is a limit.
@@ -141,5 +146,5 @@ class TimePassed:
 Event: TypeAlias = (
     SignalArrived | TemplateStarted | TemplateLoaded | TemplateFailed | GenerationEquipped | WorkerForked | ForkFailed
     | WorkerReady | WorkerTired | ProcessExited | FilesImported | SuccessorStarted | SuccessorReady | SuccessorFailed
-    | TimePassed
+    | PredecessorGone | TimePassed
 )  # fmt: skip

@@ -53,15 +53,12 @@ class Generations:
         origin: Origin,
         runner: Runner,
         close_parents: Callable[[], None],
-        *,
-        is_successor: bool,
     ) -> None:
         self.equipment = equipment
         self.listeners = listeners
         self.origin = origin
         self._runner = runner
         self._close_parents = close_parents  # in template 1: descriptors of the arbiter's loop
-        self._is_successor = is_successor
         self._coming: dict[int, Outfit] = {}
         self._removed: list[tuple[int, OpenListeners]] = []  # since which generation nobody wants these any more
         self.channels: dict[int, Channel] = {}  # of templates that live; the loop reads them
@@ -81,12 +78,7 @@ class Generations:
         return self._plan(self.settings)
 
     def _plan(self, settings: Settings) -> Plan:
-        return plan_of(
-            settings,
-            self._runner,
-            can_load_again=self.origin.recipe is not None,
-            is_successor=self._is_successor,
-        )
+        return plan_of(settings, self._runner, can_load_again=self.origin.recipe is not None)
 
     # -- templates -------------------------------------------------------------------------------------------
 

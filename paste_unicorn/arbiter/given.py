@@ -25,10 +25,12 @@ class Runner:
     release: Callable[[], None]  # in template 1: lets go of descriptors that are the runner's
     opened: tuple[int, ...]  # descriptors that loading the application opened
     no_upgrade: str = ""  # why its parent must not see this process end for a successor
+    pid_files: tuple[str, ...] = ()  # that the runner wrote
+    keep_pid_files: Callable[[], None] = lambda: None  # at its end the runner leaves them alone
     is_monitored: bool = False  # somebody starts us again when we end
 
 
-def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool, is_successor: bool) -> Plan:
+def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool) -> Plan:
     """What these settings want, in these circumstances."""
     processes = settings.processes
     graceful_s = processes.graceful_timeout_s
@@ -53,6 +55,5 @@ def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool, is_succ
         most_memory=processes.max_worker_memory,
         upgrade_at_once=processes.upgrade == "auto",
         no_upgrade=no_upgrade,
-        is_successor=is_successor,
     )
     return Plan(processes.workers, policy)

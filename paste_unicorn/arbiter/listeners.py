@@ -8,11 +8,12 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..process.listener import Listener
+from ..process.messages import Inherited
 
 if TYPE_CHECKING:
     from ..settings.addresses import Address
@@ -45,7 +46,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class _Opened:
-    asked: Address
+    asked: str  # the address as the settings wrote it
     listener: Listener
     is_ours: bool  # not handed to us by somebody who goes on holding it
     path: str = ""
@@ -66,9 +67,36 @@ class OpenListeners:
         """Listeners for these addresses: those that are open already, and new ones. Raises BindProblem."""
         addresses = tuple(addresses)
         have = {one.asked: one for one in self._opened}
-        fresh = open_listeners([address for address in addresses if address not in have], terms)
+        fresh = open_listeners([address for address in addresses if str(address) not in have], terms)
         have.update((one.asked, one) for one in fresh._opened)
-        return OpenListeners(have[address] for address in addresses)
+        return OpenListeners(have[str(address)] for address in addresses)
+
+    def described(self) -> tuple[Inherited, ...]:
+        """For another arbiter, which gets the descriptors beside it, in the same order."""
+        return tuple(
+            Inherited(
+                one.asked,
+                one.listener.address,
+                one.listener.server_name,
+                one.listener.server_port,
+                one.listener.is_unix,
+                one.is_ours,
+                one.path,
+                one.inode,
+            )
+            for one in self._opened
+        )
+
+    @classmethod
+    def inherit(cls, described: Sequence[Inherited], fds: Sequence[int]) -> OpenListeners:
+        """Those that another arbiter opened."""
+        opened = []
+        for one, fd in zip(described, fds, strict=True):
+            sock = socket.socket(fileno=fd)
+            sock.setblocking(False)
+            listener = Listener(sock, one.address, sock.family, one.server_name, one.server_port, one.is_unix)
+            opened.append(_Opened(one.asked, listener, one.is_ours, one.path, one.inode))
+        return cls(opened)
 
     def without(self, others: OpenListeners) -> OpenListeners:
         """Those that the others don't have."""
@@ -105,6 +133,11 @@ class OpenListeners:
     def close(self) -> None:
         for one in self._opened:
             self._unlink(one)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close our descriptors: somebody else goes on with these sockets."""
+        for one in self._opened:
             one.listener.sock.close()
 
     @staticmethod
@@ -152,7 +185,7 @@ def _open(address: Address, others: tuple[Address, ...], terms: Terms, until: fl
     sock.setblocking(False)
     path = address.path if address.kind == "unix" else ""
     listener = Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True)
-    return _Opened(address, listener, True, path, inode)
+    return _Opened(str(address), listener, True, path, inode)
 
 
 def _open_tcp(address: Address, others: tuple[Address, ...], terms: Terms, until: float) -> _Opened:
@@ -174,7 +207,7 @@ def _open_tcp(address: Address, others: tuple[Address, ...], terms: Terms, until
         sock.close()
         raise
     sock.setblocking(False)
-    return _Opened(address, _tcp_listener(sock, address.host), True)
+    return _Opened(str(address), _tcp_listener(sock, address.host), True)
 
 
 def _tcp_listener(sock: socket.socket, host: str) -> Listener:
@@ -205,8 +238,8 @@ def _take_over(address: Address) -> _Opened:
     sock.set_inheritable(False)
     sock.setblocking(False)
     if sock.family == socket.AF_UNIX:
-        return _Opened(address, Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True), False)
-    return _Opened(address, _tcp_listener(sock, ""), False)
+        return _Opened(str(address), Listener(sock, str(address), socket.AF_UNIX, "localhost", "80", True), False)
+    return _Opened(str(address), _tcp_listener(sock, ""), False)
 
 
 def _bind_path(sock: socket.socket, path: str, terms: Terms) -> tuple[int, int]:

@@ -7,11 +7,11 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..ops import systemd
 from ..process import leave
 from ..process.hooks import Hooks
 from ..process.messages import End, Fork
 from ..process.messages import ReopenLogs as ReopenLogsMessage
-from . import pidfile
 from .actions import (
     Action,
     AdoptGeneration,
@@ -24,6 +24,7 @@ from .actions import (
     EquipGeneration,
     ForgetGeneration,
     ForkWorker,
+    KillSuccessor,
     KillTemplate,
     Leave,
     LetGo,
@@ -31,14 +32,17 @@ from .actions import (
     ReportRunning,
     Say,
     SignalWorker,
+    StartSuccessor,
     StartTemplate,
     StopListening,
+    TakeOver,
     WatchFiles,
 )  # fmt: skip
 from .events import Event, ForkFailed
 from .generations import Generations, kill
 from .given import Runner
 from .obituary import Obituaries
+from .succession import Succession
 
 if TYPE_CHECKING:
     import logging
@@ -47,8 +51,9 @@ if TYPE_CHECKING:
 class Performer:
     """Owned by the arbiter's main thread."""
 
-    def __init__(self, generations: Generations, runner: Runner, hooks: Hooks) -> None:
+    def __init__(self, generations: Generations, succession: Succession, runner: Runner, hooks: Hooks) -> None:
         self.generations = generations
+        self.succession = succession
         self.scoreboard = generations.equipment.scoreboard
         self._runner = runner
         self._hooks = hooks
@@ -122,6 +127,7 @@ class Performer:
             self.generations.equipment.ini, self._addresses(), _workers(action.workers), os.getpid(),
         )  # fmt: skip
         self._hooks.call("when_ready", self._server())
+        self.succession.announce()
 
     def _addresses(self) -> str:
         return ", ".join(listener.address for listener in self.generations.listeners.all)
@@ -151,16 +157,31 @@ class Performer:
     def stop_listening(self, action: StopListening) -> None:
         # The flag first: a worker that is told to go must know whether it drains or retires.
         self.scoreboard.stopping = True
+        systemd.notify("STOPPING=1")
         self.generations.listeners.stop_handshakes()
 
     def leave(self, action: Leave) -> None:
-        self.generations.listeners.close()
-        path = self.generations.settings.processes.pidfile
-        if path is not None:
-            pidfile.remove(path)
+        if action.succeeded:
+            self.generations.listeners.let_go()
+            self.succession.hand_over()
+        else:
+            self.generations.listeners.close()
+            self.succession.remove_pid_files()
         self._hooks.call("on_exit", self._server())
         self._log.info("Stopped (%s) after %.2f s: %s", action.reason, action.took_s, self._obituaries.summary())
         leave.main(action.code)
+
+    # -- succession ------------------------------------------------------------------------------------------
+
+    def start_successor(self, action: StartSuccessor) -> list[Event]:
+        self._hooks.call("pre_exec", self._server())
+        return self.succession.start()
+
+    def kill_successor(self, action: KillSuccessor) -> None:
+        kill(action.pid)
+
+    def take_over(self, action: TakeOver) -> None:
+        self.succession.take_over()
 
 
 def _workers(number: int) -> str:
@@ -187,5 +208,8 @@ _PERFORMERS: dict[type, Callable[[Performer, Any], list[Event] | None]] = {
     ReopenLogs: Performer.reopen_logs,
     WatchFiles: Performer.watch_files,
     StopListening: Performer.stop_listening,
+    StartSuccessor: Performer.start_successor,
+    KillSuccessor: Performer.kill_successor,
+    TakeOver: Performer.take_over,
     Leave: Performer.leave,
 }

@@ -20,10 +20,14 @@ def write(path: str) -> None:
         raise PidFileProblem(
             f"pidfile = {path}: a server is already running as pid {pid}; stop it first, or name another file"
         )
+    _replace(path, os.getpid())
+
+
+def _replace(path: str, pid: int) -> None:
     fresh = f"{path}.{os.getpid()}"
     try:
         with open(fresh, "w", encoding="ascii") as file:
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{pid}\n")
         os.replace(fresh, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -31,6 +35,18 @@ def write(path: str) -> None:
         raise PidFileProblem(
             f"pidfile = {path} can't be written: {error.strerror}; name a folder that exists"
         ) from None
+
+
+def hand_over(path: str, pid: int) -> None:
+    """Let the file name another arbiter, if it names us. Raises PidFileProblem."""
+    if _read(path) == os.getpid():
+        _replace(path, pid)
+
+
+def take_over(path: str) -> None:
+    """Let the file name us, whoever it named. Raises PidFileProblem."""
+    if _read(path) != os.getpid():
+        _replace(path, os.getpid())
 
 
 def remove(path: str) -> None:

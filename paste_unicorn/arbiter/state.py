@@ -77,7 +77,6 @@ class Policy:
     most_memory: int = 0  # of a worker
     upgrade_at_once: bool = False  # the successor's readiness ends this arbiter
     no_upgrade: str = ""  # why there can't be a successor, and what to do instead
-    is_successor: bool = False  # whoever started us goes on serving if we can't
 
 
 @dataclass(frozen=True)
@@ -199,6 +198,7 @@ class Arbiter:
     has_let_go: bool = False  # of what loading the application opened in this process
     changes: tuple[Change, ...] = ()  # not summed up yet
     successor: Successor | None = None
+    has_predecessor: bool = False  # another arbiter serves on the same sockets, and goes on if we can't
     stop_wanted: str = ""  # the signal that waits for the successor to be ready
     stop: Stop | None = None
 
@@ -237,6 +237,11 @@ class Arbiter:
     def with_generation(self, generation: Generation) -> Arbiter:
         others = tuple(one for one in self.generations if one.number != generation.number)
         return replace(self, generations=tuple(sorted((*others, generation), key=lambda one: one.number)))
+
+    @property
+    def shares_sockets(self) -> bool:
+        """Whether somebody goes on with our listeners: then a stop is a retirement."""
+        return self.successor is not None or self.has_predecessor
 
     def standing(self, standing: Standing) -> Generation | None:
         """The one that stands so; of those that retire, the oldest."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,20 @@ class Origin:
     environ: dict[str, str]  # the same, before `raw_env`
 
 
+@dataclass(frozen=True)
+class Inherited:
+    """A listening socket that another arbiter opened."""
+
+    asked: str  # the address as the settings wrote it
+    address: str
+    server_name: str
+    server_port: str
+    is_unix: bool
+    is_ours: bool  # not handed to us by somebody who goes on holding it
+    path: str
+    inode: tuple[int, int]  # of the path
+
+
 # -- arbiter to template -------------------------------------------------------------------------------------
 
 
@@ -57,6 +71,17 @@ class Equip:
     """The listeners, as descriptors beside it: address, server name, server port, whether a Unix socket."""
 
     listeners: tuple[tuple[str, str, str, bool], ...]
+
+
+@dataclass(frozen=True)
+class Succeed:
+    """The first message to a new arbiter beside an old one; descriptors: the hand-off pair, then the listeners."""
+
+    origin: Origin
+    listeners: tuple[Inherited, ...]
+    pid_files: tuple[str, ...]  # to be taken over
+    sys_path: tuple[str, ...]
+    python_path: str | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +112,13 @@ class Loaded:
     """
 
     local_conf: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A new arbiter to the old one: all its workers are ready."""
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -148,15 +180,11 @@ class Imported:
 
 
 Message: TypeAlias = (
-    Load | Equip | Fork | ReopenLogs | End | Loaded | Failed | Forked | ForkFailed | Exited | Ready | Tired | Imported
+    Load | Equip | Succeed | Fork | ReopenLogs | End | Loaded | Serving | Failed | Forked | ForkFailed | Exited | Ready
+    | Tired | Imported
 )  # fmt: skip
 
-_KINDS: dict[str, Callable[..., Message]] = {
-    kind.__name__: kind
-    for kind in (
-        Load, Equip, Fork, ReopenLogs, End, Loaded, Failed, Forked, ForkFailed, Exited, Ready, Tired, Imported,
-    )
-}  # fmt: skip
+_KINDS: dict[str, Callable[..., Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 class UnknownMessage(ValueError):
@@ -173,11 +201,17 @@ def decode(data: bytes) -> Message:
     try:
         fields: dict[str, Any] = json.loads(data)
         kind = _KINDS[fields.pop("is")]
-        if kind is Load:
+        if "origin" in fields:
             fields["origin"] = _origin(fields["origin"])
-        return kind(**{name: _frozen(value) for name, value in fields.items()})
+        if kind is Succeed:
+            fields["listeners"] = [Inherited(**_frozen_values(one)) for one in fields["listeners"]]
+        return kind(**_frozen_values(fields))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnknownMessage(f"not a message of ours: {data[:80]!r} ({error})") from None
+
+
+def _frozen_values(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: _frozen(value) for name, value in fields.items()}
 
 
 def _frozen(value: Any) -> Any:

@@ -35,7 +35,7 @@ def main() -> NoReturn:
         # Before the application is loaded: a factory that hangs would otherwise outlive the arbiter.
         lifeline = Lifeline(os.getppid(), fds[0])
         lifeline.arm()
-        restore_interpreter(load)
+        restore_interpreter(load.sys_path, load.python_path)
         os.chdir(load.origin.cwd)  # the settings were read there the first time
         local_conf = read_local_conf(load.origin)
         template = Template(_equip(load, fds, lifeline, local_conf), load.generation, channel)

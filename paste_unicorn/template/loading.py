@@ -6,12 +6,12 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paste.deploy import loadwsgi
 
-from ..process.messages import Load, Recipe
+from ..process.messages import Recipe
 
 LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
 
@@ -35,13 +35,13 @@ def load_application(recipe: Recipe) -> Callable[..., Any]:
     return application
 
 
-def restore_interpreter(load: Load) -> None:
+def restore_interpreter(sys_path: Sequence[str], python_path: str | None) -> None:
     """Give this interpreter the import path that the runner's had."""
-    sys.path[:] = load.sys_path
-    if load.python_path is None:
+    sys.path[:] = sys_path
+    if python_path is None:
         os.environ.pop("PYTHONPATH", None)
     else:
-        os.environ["PYTHONPATH"] = load.python_path
+        os.environ["PYTHONPATH"] = python_path
 
 
 def threads_of_the_application() -> list[str]:

@@ -19,7 +19,7 @@ from ..process import leave
 from ..process.channel import Channel
 from ..process.fork import fork
 from ..process.identity import set_title
-from ..process.messages import Load
+from ..process.messages import Load, Message
 from .forking import Equipment, Template
 
 CHANNEL_FD = 3
@@ -56,7 +56,12 @@ def fork_template(equipment: Equipment, generation: int, close_parents: Callable
 
 
 def exec_template(load: Load, fds: Sequence[int], environ: Mapping[str, str]) -> tuple[int, Channel]:
-    """Start one in a fresh interpreter, and tell it what to load; its pid and the channel to it. Raises
+    """Start one in a fresh interpreter, and tell it what to load; its pid and the channel to it. Raises OSError."""
+    return exec_module("paste_unicorn.template", load, fds, environ)
+
+
+def exec_module(module: str, message: Message, fds: Sequence[int], environ: Mapping[str, str]) -> tuple[int, Channel]:
+    """A fresh interpreter that runs this module, and its first message; its pid and the channel to it. Raises
     OSError.
     """
     ours, theirs = Channel.pair()
@@ -82,12 +87,12 @@ def exec_template(load: Load, fds: Sequence[int], environ: Mapping[str, str]) ->
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, *flags, "-m", "paste_unicorn.template"],
+            [sys.executable, *flags, "-m", module],
             environ,
             file_actions=copies,
             setsigmask=(),
         )
     theirs.close()
-    ours.send(load, fds)
+    ours.send(message, fds)
     ours.sock.setblocking(False)
     return pid, ours

@@ -18,11 +18,16 @@ from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing,
 from .reload import HUP, fail
 
 
-def begin(plan: Plan, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+def begin(plan: Plan, now: float, *, has_predecessor: bool) -> tuple[Arbiter, tuple[Action, ...]]:
     """The state at the start, and the first actions."""
     first = Generation(1, TemplatePhase.LOADING, now, wanted=plan.wanted, policy=plan.policy, began=now)
     state = Arbiter(
-        phase=Phase.STARTING, wanted=plan.wanted, policy=plan.policy, generations=(first,), last_generation=1
+        phase=Phase.STARTING,
+        wanted=plan.wanted,
+        policy=plan.policy,
+        generations=(first,),
+        last_generation=1,
+        has_predecessor=has_predecessor,
     )
     return state, (AnnounceWorkers(plan.wanted, None), StartTemplate(1))
 

@@ -70,7 +70,7 @@ def fail(
             advice += f". {_RETIRE_FIRST}"
         said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}\n{advice}"
         return state, (Say("error", said), *actions)
-    if state.phase is Phase.STARTING and not generation.why and reason:
+    if state.phase is Phase.STARTING and not generation.why and (reason or state.has_predecessor):
         state, ended = give_up(state, "the application could not be loaded", now)
         return state, (Say("error", f"The start failed: {subject}{text}"), *actions, *ended)
     state = replace(state, loads=state.loads.after_failure(now))

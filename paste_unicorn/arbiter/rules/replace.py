@@ -53,7 +53,11 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
     by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
     stillborn = unborn or (not event.clean and now - slot.since < _SETTLED_S and not event.has_worked)
     generation = state.generation(slot.generation)
-    comes_beside = generation is not None and generation.standing is Standing.COMING and state.serving is not None
+    comes_beside = (
+        generation is not None
+        and generation.standing is Standing.COMING
+        and (state.serving is not None or state.has_predecessor)
+    )
     if comes_beside and generation is not None and stillborn and by_itself and slot.phase is not SlotPhase.RETIRING:
         when = "before it was ready" if unborn else "just after it was ready"
         state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}", now)

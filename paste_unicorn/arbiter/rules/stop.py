@@ -17,6 +17,7 @@ from ..actions import (
 )  # fmt: skip
 from ..events import (
     ForkFailed,
+    PredecessorGone,
     ProcessExited,
     Signal,
     SignalArrived,
@@ -48,8 +49,8 @@ def stop(state: Arbiter, why: str, now: float, reason: str = "") -> tuple[Arbite
     told = tuple(
         SignalWorker(slot.pid, "TERM") for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY) if slot.pid
     )
-    if state.successor is not None:
-        sentence = f"{why}: the new arbiter (pid {state.successor.pid}) goes on, this one hands over"
+    if state.shares_sockets:
+        sentence = f"{why}: the other arbiter goes on, this one hands over"
         listening: tuple[Action, ...] = ()
     else:
         sentence = f"{why}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
@@ -73,7 +74,7 @@ def _quit(state: Arbiter, reason: str, code: int, now: float) -> tuple[Arbiter, 
     since = state.stop.since if state.stop else now
     started = Stop(reason, since, StopStage.ASKED, now + state.policy.quick_s, code=code)
     told = tuple(SignalWorker(slot.pid, "QUIT") for slot in state.slots if slot.pid)
-    listening: tuple[Action, ...] = () if state.successor is not None else (StopListening(),)
+    listening: tuple[Action, ...] = () if state.shares_sockets else (StopListening(),)
     state, ended = _go_on(replace(state, phase=Phase.QUITTING, stop=started), now)
     return state, (*listening, *told, *ended)
 
@@ -114,6 +115,11 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
 def without_successor(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Nobody goes on after this arbiter."""
     return replace(state, successor=None), ()
+
+
+def without_predecessor(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Nobody was there but this arbiter, which stops: the sockets end with it."""
+    return replace(state, has_predecessor=False), ()
 
 
 def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -161,4 +167,4 @@ def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
 
 
 def _leave(state: Arbiter, stop: Stop, now: float) -> Leave:
-    return Leave(stop.reason, now - stop.since, stop.killed, succeeded=state.successor is not None, code=stop.code)
+    return Leave(stop.reason, now - stop.since, stop.killed, succeeded=state.shares_sockets, code=stop.code)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, Say, StartSuccessor
-from ..events import ProcessExited, SignalArrived, SuccessorFailed, SuccessorReady, SuccessorStarted
+from ..actions import Action, Say, StartSuccessor, TakeOver
+from ..events import PredecessorGone, ProcessExited, SignalArrived, SuccessorFailed, SuccessorReady, SuccessorStarted
 from ..state import Arbiter, Successor
 from .stop import stop
 
@@ -55,6 +55,14 @@ def failed(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter,
 def successor_exited(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The same for one that has ended."""
     return _without(state, f"(pid {event.pid}) {event.how}", now)
+
+
+def in_charge(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The arbiter before has gone: this one has the pid files, and the sockets to itself."""
+    return replace(state, has_predecessor=False), (
+        TakeOver(),
+        Say("info", "The arbiter before has ended; this one is in charge"),
+    )
 
 
 def _without(state: Arbiter, what: str, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

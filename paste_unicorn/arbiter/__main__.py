@@ -1,0 +1,90 @@
+"""`python -m paste_unicorn.arbiter`: a new arbiter beside an old one, which tells it over a socket where all is.
+
+It never loads the application itself: its first template is a fresh interpreter too.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import NoReturn
+
+from ..ops.configured import has_loggers
+from ..ops.logs import LogsProblem, setup
+from ..process import leave
+from ..process.channel import Channel
+from ..process.handoff import HandoffPair
+from ..process.hooks import Hooks
+from ..process.identity import IdentityProblem, settle, title_name
+from ..process.messages import Failed, Succeed
+from ..settings.hooks import HookError
+from ..template.again import read_local_conf, read_settings
+from ..template.loading import LONGEST_REASON, LoadProblem, restore_interpreter
+from ..template.starting import CHANNEL_FD
+from .arbiter import Inheritance, run
+from .generations import terms_of
+from .given import Runner
+from .listeners import BindProblem, OpenListeners
+
+
+def main() -> NoReturn:
+    """Take over what the first message names."""
+    predecessor = Channel.from_fd(CHANNEL_FD)
+    try:
+        received = predecessor.receive()
+        if received is None:
+            leave.child(0)
+        succeed, fds = received
+        if not isinstance(succeed, Succeed):
+            raise LoadProblem(f"the first message was {succeed!r}")
+        inheritance = _inherit(succeed, fds, predecessor)
+    except (LoadProblem, IdentityProblem, LogsProblem, HookError, BindProblem) as problem:
+        predecessor.send(Failed(str(problem)[-LONGEST_REASON:]))
+        leave.child(1)
+    except BaseException:
+        predecessor.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
+        leave.child(1)
+    run(inheritance)
+
+
+def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inheritance:
+    origin = succeed.origin
+    restore_interpreter(succeed.sys_path, succeed.python_path)
+    os.chdir(origin.cwd)
+    local_conf = read_local_conf(origin)
+    settings = read_settings(origin, local_conf)
+    settle(settings.processes)
+    logs = setup(
+        settings.logs,
+        ini_path=origin.ini_path,
+        ini_has_loggers=has_loggers(origin.ini_path),
+        stderr_fd=None,
+        variables=origin.recipe.variables if origin.recipe is not None else {},
+    )
+    runner = Runner(
+        watch_files=None,
+        release=lambda: None,
+        opened=(),
+        pid_files=succeed.pid_files,
+    )
+    inherited = OpenListeners.inherit(succeed.listeners, fds[2:])
+    listeners = inherited.changed_to(settings.sockets.bind, terms_of(settings, runner))
+    inherited.without(listeners).let_go()
+    listeners.listen(settings.sockets.backlog)
+    predecessor.sock.setblocking(False)
+    return Inheritance(
+        application=None,
+        settings=settings,
+        logs=logs,
+        hooks=Hooks(settings, logs.error),
+        listeners=listeners,
+        origin=origin,
+        runner=runner,
+        ini=title_name(settings.processes, origin.ini_path),
+        predecessor=predecessor,
+        handoff=HandoffPair.from_fds(fds[0], fds[1]),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A new arbiter beside an old one, on the same sockets: how it is started, and who has the pid files.
+
+Never by the runner's command line, which would daemonize again, rewrite the pid file and close our descriptors.
+`__main__.py` is what the new one does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..ops import systemd
+from ..process.channel import Channel
+from ..process.messages import Failed, Serving, Succeed, UnknownMessage
+from ..template.starting import exec_module
+from . import pidfile
+from .events import Event, PredecessorGone, SuccessorFailed, SuccessorReady, SuccessorStarted
+from .generations import Generations
+from .given import Runner
+
+
+class Succession:
+    """Both sides of it: an arbiter may have been started by one and start the next. Owned by its main thread."""
+
+    def __init__(self, generations: Generations, runner: Runner, predecessor: Channel | None) -> None:
+        self._generations = generations
+        self._runner = runner
+        self._is_heir = predecessor is not None
+        self.predecessor = predecessor
+        self.successor: Channel | None = None
+        self._successor_pid = 0
+
+    # -- the old one -----------------------------------------------------------------------------------------
+
+    def start(self) -> list[Event]:
+        """Start a new arbiter; the sockets travel with the first message."""
+        generations = self._generations
+        origin = generations.origin
+        message = Succeed(
+            origin=origin,
+            listeners=generations.listeners.described(),
+            pid_files=self._pid_files(),
+            sys_path=tuple(sys.path),
+            python_path=origin.environ.get("PYTHONPATH"),
+        )
+        fds = [
+            *generations.equipment.handoff.filenos(),
+            *(one.sock.fileno() for one in generations.listeners.all),
+        ]
+        try:
+            pid, self.successor = exec_module("paste_unicorn.arbiter", message, fds, origin.environ)
+        except OSError as error:
+            return [SuccessorFailed(error.strerror or str(error))]
+        self._successor_pid = pid
+        return [SuccessorStarted(pid)]
+
+    def read_successor(self) -> list[Event]:
+        """What the new arbiter says; its end follows as a child's."""
+        assert self.successor is not None
+        try:
+            received = self.successor.receive()
+        except (BlockingIOError, UnknownMessage):
+            return []
+        if received is None:
+            self.successor.close()
+            self.successor = None
+            return []
+        match received[0]:
+            case Serving(pid):
+                return [SuccessorReady(pid)]
+            case Failed(reason):
+                return [SuccessorFailed(reason)]
+        return []
+
+    def hand_over(self) -> None:
+        """At the end: whoever looks for the arbiter finds the new one."""
+        if self.successor is None:
+            return
+        for path in self._pid_files():
+            pidfile.hand_over(path, self._successor_pid)
+        self._runner.keep_pid_files()
+        systemd.notify(f"MAINPID={self._successor_pid}\nREADY=1")
+
+    # -- the new one -----------------------------------------------------------------------------------------
+
+    def announce(self) -> None:
+        """All workers are ready."""
+        systemd.notify("READY=1")
+        if self.predecessor is not None:
+            self.predecessor.send(Serving(os.getpid()))
+
+    def read_predecessor(self) -> list[Event]:
+        """The old arbiter says nothing more; that it has ended shows."""
+        assert self.predecessor is not None
+        try:
+            received = self.predecessor.receive()
+        except (BlockingIOError, UnknownMessage):
+            return []
+        if received is not None:
+            return []
+        self.predecessor.close()
+        self.predecessor = None
+        return [PredecessorGone()]
+
+    def take_over(self) -> None:
+        """The old arbiter has ended, perhaps without a word."""
+        for path in self._pid_files():
+            pidfile.take_over(path)
+
+    def remove_pid_files(self) -> None:
+        """At the end without a successor. What the runner wrote, the runner removes, where it started us."""
+        for path in self._pid_files() if self._is_heir else self._own_pid_files():
+            pidfile.remove(path)
+
+    def _own_pid_files(self) -> tuple[str, ...]:
+        path = self._generations.settings.processes.pidfile
+        return (os.path.abspath(path),) if path is not None else ()
+
+    def _pid_files(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._own_pid_files(), *self._runner.pid_files)))
