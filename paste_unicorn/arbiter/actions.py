@@ -50,8 +50,11 @@ class EndTemplate:
 
 @dataclass(frozen=True)
 class KillTemplate:
+    """ABRT where it should say first what it hangs in."""
+
     generation: int
     pid: int
+    signal: Literal["KILL", "ABRT"] = "KILL"
 
 
 @dataclass(frozen=True)

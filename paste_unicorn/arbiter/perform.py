@@ -91,7 +91,7 @@ class Performer:
         self.generations.tell(action.generation, End())
 
     def kill_template(self, action: KillTemplate) -> None:
-        kill(action.pid)
+        kill(action.pid, getattr(signal, f"SIG{action.signal}"))
 
     def conclude(self, action: Conclude) -> None:
         self.generations.close_removed(action.generation)

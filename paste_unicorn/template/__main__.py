@@ -7,6 +7,7 @@ import socket
 import traceback
 from typing import NoReturn
 
+from ..ops import backtraces
 from ..ops.configured import has_loggers
 from ..ops.logs import LogsProblem, setup
 from ..process import leave
@@ -67,6 +68,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
         )
     except LogsProblem as problem:
         raise LoadProblem(str(problem)) from None
+    backtraces.arm(logs.error_fd)  # a factory may hang
     application = load_application(recipe)
     logs.enable()
     if threads := threads_of_the_application():

@@ -64,9 +64,15 @@ def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tup
     if generation.template is TemplatePhase.ENDING and in_phase_s > ENDING_S:
         return state.with_generation(replace(generation, since=now)), (kill,)
     if generation.template is TemplatePhase.LOADING and in_phase_s > limit_s:
-        if generation.standing is Standing.COMING:
-            return fail(state, generation, f"has not loaded within boot_timeout ({limit_s:g} s); it is killed", "", now)
-        return state.with_generation(replace(generation, since=now)), (kill,)
+        # Whoever does not die of this is killed like one that was told to go.
+        ending = replace(generation, template=TemplatePhase.ENDING, since=now)
+        state = state.with_generation(ending)
+        abort = KillTemplate(generation.number, generation.pid, "ABRT")
+        if generation.standing is not Standing.COMING:
+            return state, (abort,)
+        what = f"has not loaded within boot_timeout ({limit_s:g} s); its tracebacks follow"
+        state, failed = fail(state, ending, what, "", now)
+        return state, (*failed, abort)
     hung = any(now - slot.since > limit_s for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number))
     if not hung or in_phase_s <= limit_s:
         return state, ()
