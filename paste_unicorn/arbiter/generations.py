@@ -134,7 +134,7 @@ class Generations:
         if message.local_conf is None:
             return TemplateLoaded(number, self.plan)
         origin = self.origin
-        resolved = resolve(message.local_conf, Source(origin.ini_path, origin.section), origin.environ)
+        resolved = resolve(message.local_conf, Source(origin.ini_path, origin.section), origin.environ, origin.cwd)
         if resolved.settings is None:
             return TemplateFailed(number, "\n".join(str(problem) for problem in resolved.problems))
         for note in resolved.notes:

@@ -27,6 +27,8 @@ _SIGNALS = {
 }
 _MANY = 1 << 16  # what a pipe holds (`man 7 pipe`)
 
+_FROM_TERMINALS = frozenset({signal.SIGINT, signal.SIGWINCH})
+
 
 class Signals:
     """What arrives, in order. Owned by the arbiter's main thread."""
@@ -50,13 +52,10 @@ class Signals:
             numbers = os.read(self._reader, _MANY)
         except BlockingIOError:
             return [], False
-        signals = []
-        an_int = Signal.TYPED_INT if signal.SIGINT in numbers and was_typed() else Signal.INT
-        for number in numbers:
-            if number == signal.SIGINT:
-                signals.append(an_int)
-            elif number in _SIGNALS:
-                signals.append(_SIGNALS[signal.Signals(number)])
+        meant = {**_SIGNALS, signal.SIGINT: Signal.INT}
+        if not _FROM_TERMINALS.isdisjoint(numbers) and has_the_terminal():
+            meant |= {signal.SIGINT: Signal.TYPED_INT, signal.SIGWINCH: Signal.RESIZED}
+        signals = [meant[signal.Signals(number)] for number in numbers if number in meant]
         return signals, True
 
     def close(self) -> None:
@@ -66,8 +65,9 @@ class Signals:
         os.close(self._writer)
 
 
-def was_typed() -> bool:
-    """Whether we have a terminal and are in its foreground, so that a SIGINT comes from its keyboard.
+def has_the_terminal() -> bool:
+    """Whether we have a terminal and are in its foreground, so that a SIGINT comes from its keyboard, and a SIGWINCH
+    from its window.
 
     A Python handler is not told who sent a signal, and `sigtimedwait` would lose signals to the reloaders'
     threads.

@@ -42,12 +42,15 @@ class Resolved:
     origins: Mapping[str, Place]
 
 
-def resolve(local_conf: Mapping[str, str], source: Source, environ: Mapping[str, str]) -> Resolved:
+def resolve(
+    local_conf: Mapping[str, str], source: Source, environ: Mapping[str, str], cwd: str | None = None
+) -> Resolved:
     """Settings out of what Paste hands over, the file that it came from, the config file and the environment.
 
+    `cwd` is the folder that relative paths start from: where the server was started, which `chdir` may have left.
     Never raises for what somebody wrote; runs the config file, and imports nothing else.
     """
-    cwd = os.getcwd()
+    cwd = cwd or os.getcwd()
     folder = os.path.dirname(os.path.join(cwd, source.path)) if source.path else cwd
     return _Resolution(Surroundings(folder, cwd, environ)).run(local_conf, source)
 
