@@ -229,7 +229,7 @@ class Exchange:
 
     def _report(self, request_line: str, what: str, error: BaseException) -> None:
         self._slot.counters[APPLICATION_ERRORS] += 1
-        trace = _without_our_frames(error.__traceback__)
+        trace = without_our_frames(error.__traceback__)
         lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
         self._logs.error.error("%s: the application %s\n%s", request_line, what, lines)
 
@@ -270,7 +270,7 @@ def _body_size(page: bytes) -> int:
     return len(page) - page.index(b"\r\n\r\n") - 4
 
 
-def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     """The traceback from the application's first frame on; all of it where the fault is on our side of the border."""
     own = sys.modules[respond.__module__].__file__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == own:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -11,10 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from .. import __version__
-from ..http.parser import HeadParser
 from ..http.response import ResponseHeads
 from ..ops import backtraces
 from ..ops.logs import Logs
@@ -26,14 +23,14 @@ from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import Imported, Ready
 from ..scoreboard import Scoreboard, SlotWriter, State
-from ..wsgi.environ import Environs, ErrorsStream
-from ..wsgi.file_wrapper import FileWrapper
+from ..wsgi.environ import Environs
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
 from .connection import SendLimits
 from .deadlines import Deadlines
 from .exchange import Exchange, RequestHooks
+from .fittings import make_environs, make_parser
 from .listening import Listening
 from .loop import make_loop
 from .peers import Peers
@@ -210,21 +207,13 @@ def make_worker(
     """The worker of the class that the settings want, wired up from them."""
     settings, logs = orders.settings, orders.logs
     requests, processes = settings.requests, settings.processes
-    parser = HeadParser(
-        limit_request_line=requests.limit_request_line,
-        limit_request_fields=requests.limit_request_fields,
-        limit_request_field_size=requests.limit_request_field_size,
-        limit_request_head=requests.limit_request_head,
-        header_map=requests.header_map,
-        forwarder_headers=settings.proxies.forwarder_headers,
-    )
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
     return SyncWorker(
         loop=loop,
         listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
         peers=Peers(settings.proxies.forwarded_allow_ips.trusts, _environs(orders)),
-        parser=parser,
+        parser=make_parser(settings),
         exchange=Exchange(orders.application, answering, slot, logs, orders.generation, hooks),
         answering=answering,
         deadlines=Deadlines(
@@ -250,31 +239,10 @@ def make_worker(
 
 def _environs(orders: WorkerOrders) -> dict[tuple[Listener, bool], Environs]:
     """What makes environs, for each listener and for peers that are trusted or not."""
-    requests = orders.settings.requests
-
-    def write_error(data: bytes) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not hurt the request
-            os.write(orders.logs.error_fd, data)
-
-    common: dict[str, Any] = {
-        "wsgi.version": (1, 0),
-        "wsgi.errors": ErrorsStream(write_error),
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": orders.settings.processes.workers > 1,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
-        "wsgi.input_terminated": True,
-        "wsgi.url_scheme": requests.url_scheme or "http",
-        "SERVER_SOFTWARE": f"paste_unicorn/{__version__}",
-    }
-    # SCRIPT_NAME in the process's environment is how existing deployments mount an application.
-    prefix = (requests.url_prefix or os.environ.get("SCRIPT_NAME", "")).rstrip("/")
+    settings, error_fd = orders.settings, orders.logs.error_fd
     return {
-        (listener, trusted): Environs(
-            {**common, "SERVER_NAME": listener.server_name, "SERVER_PORT": listener.server_port},
-            prefix=prefix,
-            trusted=trusted,
-            secure_schemes=orders.settings.proxies.secure_scheme_headers,
+        (listener, trusted): make_environs(
+            settings, error_fd, listener.server_name, listener.server_port, trusted=trusted
         )
         for listener in orders.listeners
         for trusted in (False, True)
