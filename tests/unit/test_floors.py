@@ -23,7 +23,9 @@ FLOORS = {
 NOT_FOR = {"arbiter": {"http", "wsgi", "workers"}}
 
 # Only these modules of the arbiter act; the others decide, and need no process to be tested.
-ACTING = {"perform", "listeners", "signals", "succession", "pidfile", "arbiter", "__main__"}
+ACTING = {
+    "perform", "generations", "obituary", "listeners", "signals", "succession", "pidfile", "arbiter", "__main__",
+}  # fmt: skip
 FORBIDDEN_MODULES = {
     "http": {"os", "signal", "socket", "time", "logging", "select", "threading", "subprocess"},
     "settings": {"signal", "socket", "time", "logging", "select", "threading", "subprocess"},

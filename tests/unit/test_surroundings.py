@@ -38,8 +38,8 @@ def server(app, global_conf, **local_conf):
     from paste_unicorn.surroundings import look_around
     around = look_around(app, global_conf)
     import json
-    recipe = asdict(around.recipe) if around.recipe else None
-    print(json.dumps([recipe, around.recipe_is_guessed, around.section, around.ini_has_loggers]))
+    recipes = [asdict(recipe) if recipe else None for recipe in (around.recipe, around.server)]
+    print(json.dumps([recipes[0], around.recipe_is_guessed, around.section, recipes[1]]))
 """
 # As the runners do: the server first, whose entry point imports our module, then the application.
 RUNNER = """\
@@ -92,8 +92,12 @@ def test_variables_are_those_of_the_command_line_without_the_default_section(tmp
 )
 def test_the_server_s_section_is_known(tmp_path: Path, uri: str, server: str | None, section: str) -> None:
     # Imported before the server is loaded: its call is recorded. (The import within it is seen under real runners.)
-    _, _, found, _ = record(tmp_path, uri=uri, server=server, name="site", before=IMPORT, between="")
+    variables = {"port": "80"}
+    _, _, found, recipe = record(
+        tmp_path, uri=uri, server=server, name="site", before=IMPORT, between="", variables=variables
+    )
     assert found == section
+    assert recipe == {"uri": uri, "name": server, "relative_to": str(tmp_path), "variables": variables}
 
 
 def test_the_application_is_found_among_others_that_were_loaded(tmp_path: Path) -> None:
@@ -108,9 +112,3 @@ def test_an_application_that_nobody_loaded_is_guessed_from_the_ini(tmp_path: Pat
     assert guessed
     assert isinstance(recipe, dict)
     assert (recipe["uri"], recipe["name"]) == (f"config:{tmp_path}/test.ini", "main")
-
-
-@pytest.mark.parametrize(("more", "has"), [("", False), ("[loggers]\nkeys = root\n", True)])
-def test_whether_the_ini_configures_logging(tmp_path: Path, more: str, has: bool) -> None:
-    *_, found = record(tmp_path, ini=INI + more)
-    assert found is has

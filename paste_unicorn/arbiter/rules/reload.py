@@ -76,7 +76,7 @@ def fail(
     state = replace(state, loads=state.loads.after_failure(now))
     others = "; the workers that are there go on" if serving is not None else ""
     wait_s = state.loads.not_before - now
-    said = f"{subject.capitalize()}{others}; the next try is in {wait_s:.1f} s{text}"
+    said = f"Generation {generation.number} {what}{others}; the next try is in {wait_s:.1f} s{text}"
     if generation.why not in {"", GONE_TEMPLATE}:
         said += "\nCorrect it; HUP tries at once"
     return state, (Say("error", said), *actions)

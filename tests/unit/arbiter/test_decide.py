@@ -5,14 +5,14 @@ from __future__ import annotations
 import typing
 
 import pytest
-from situations import Story, serving, starting
+from situations import Story, doings, reloading, sentences, serving, starting, without_template
 
 from paste_unicorn.arbiter import events
-from paste_unicorn.arbiter.actions import ReopenLogs, Say, SignalWorker, WatchFiles
+from paste_unicorn.arbiter.actions import AnnounceReload, ReopenLogs, SignalWorker, StartTemplate, WatchFiles
 from paste_unicorn.arbiter.decide import PHASES, TABLE
 from paste_unicorn.arbiter.events import FilesImported, Signal, SignalArrived
 from paste_unicorn.arbiter.perform import _PERFORMERS
-from paste_unicorn.arbiter.state import Phase
+from paste_unicorn.arbiter.state import Phase, SlotPhase
 
 
 def test_every_event_has_a_row_and_every_phase_a_column() -> None:
@@ -27,18 +27,40 @@ def test_every_action_has_a_performer() -> None:
     assert set(_PERFORMERS) == set(typing.get_args(actions.Action))
 
 
-@pytest.mark.parametrize("signal", [Signal.HUP, Signal.USR2, Signal.WINCH])
-@pytest.mark.parametrize("situation", [starting, serving])
-def test_what_is_not_there_yet_says_so_and_changes_nothing(
+@pytest.mark.parametrize("signal", [Signal.USR2, Signal.WINCH])
+def test_what_must_wait_for_the_start_says_so_and_changes_nothing(signal: Signal) -> None:
+    story = starting()
+    before = story.state
+    assert sentences(story.signal(signal), "warning").startswith(f"Got {signal.name}: nothing is done")
+    assert doings(story.actions) == []
+    assert story.state == before
+
+
+def test_a_terminal_that_is_resized_retires_nobody() -> None:
+    story = serving()
+    before = story.state
+    assert story.signal(Signal.RESIZED) == ()
+    assert story.state == before
+
+
+def test_a_rule_comes_first_and_what_follows_from_it_in_the_same_event() -> None:
+    story = serving()
+    assert story.state.reload_wanted == ""
+    assert doings(story.signal(Signal.HUP)) == [AnnounceReload(), StartTemplate(2)]
+    assert story.state.reload_wanted == ""
+
+
+@pytest.mark.parametrize("signal", list(Signal))
+@pytest.mark.parametrize("situation", [starting, serving, without_template, reloading])
+def test_no_signal_takes_the_last_worker_away_unless_it_asks_for_that(
     situation: typing.Callable[[], Story], signal: Signal
 ) -> None:
     story = situation()
-    before = story.state
-    (said,) = story.signal(signal)
-    assert isinstance(said, Say)
-    assert said.level == "warning"
-    assert f"Got {signal.name}" in said.sentence
-    assert story.state == before
+    ready = len(story.state.in_phase(SlotPhase.READY))
+    story.signal(signal)
+    ends = signal in {Signal.TERM, Signal.QUIT, Signal.INT, Signal.TYPED_INT, Signal.WINCH}
+    if not ends:
+        assert len(story.state.in_phase(SlotPhase.READY)) >= min(ready, 1)
 
 
 def test_usr1_reopens_the_arbiter_s_logs_before_the_workers_do() -> None:

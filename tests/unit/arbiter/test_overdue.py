@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, Story, serving, starting, without_template
+from situations import POLICY, Story, doings, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
 from paste_unicorn.arbiter.events import Signal, WorkerForked
@@ -27,7 +28,7 @@ def stuck(story: Story) -> tuple[Action, ...]:
 def test_a_stuck_worker_tells_its_tracebacks_and_its_requests_before_it_is_killed_and_replaced() -> None:
     story = serving()
     actions = stuck(story)
-    assert actions[1:] == (ReportRunning(1, 101), SignalWorker(101, "ABRT"), ForkWorker(1, 3, 3))
+    assert doings(actions) == [ReportRunning(1, 101), SignalWorker(101, "ABRT"), ForkWorker(1, 3, 3)]
     assert signals(story.look(after_s=0.5)) == []
     assert signals(story.look(after_s=0.6)) == [SignalWorker(101, "KILL")]
     assert not any(isinstance(action, ForkWorker) for action in story.dies(101))
@@ -64,9 +65,10 @@ def test_a_template_that_does_not_load_in_time_is_killed_and_replaced() -> None:
     story = without_template()
     assert story.look(after_s=59.0) == ()
     assert KillTemplate(2, 200) in story.look(after_s=2.0)
-    assert KillTemplate(2, 200) not in story.look(after_s=1.0)
-    story.dies(200)
-    assert StartTemplate(3) in story.look(after_s=1.0)
+    actions = story.look(after_s=1.0)
+    assert KillTemplate(2, 200) not in actions
+    assert StartTemplate(3) in actions
+    assert doings(story.dies(200)) == []
 
 
 def test_a_template_that_does_not_fork_in_time_is_killed() -> None:
@@ -79,25 +81,29 @@ def test_a_worker_that_does_not_retire_in_time_is_killed() -> None:
     story.signal(Signal.TTOU)
     assert signals(story.look(after_s=19.0)) == []
     assert signals(story.look(after_s=2.0)) == [SignalWorker(101, "KILL")]
-    slot = story.state.slot(1)
-    assert slot is not None
-    assert slot.phase is SlotPhase.KILLED
+    assert story.slot(1).phase is SlotPhase.KILLED
 
 
 @pytest.mark.parametrize(
     ("prepare", "at"),
     [
-        (lambda story: None, 11.0),  # once a second
-        (lambda story: story.fails(101), 11.0),  # a worker that lived: nothing waits
-        (lambda story: stuck(story), 11.0),  # something is overdue already
-        (lambda story: story.signal(Signal.QUIT), 11.0),
+        (lambda story: None, 10.5),  # twice a second
+        (lambda story: story.fails(101), 10.5),  # a worker that lived: nothing waits
+        (lambda story: story.look({1: 10.0}, after_s=30.2), 10.25),  # somebody seems overdue: again, soon
+        (lambda story: story.signal(Signal.HUP), 10.5),
+        (lambda story: story.signal(Signal.TERM), 10.5),
     ],
 )
-def test_one_looks_at_least_once_a_second(prepare: object, at: float) -> None:
+def test_one_looks_at_least_twice_a_second(prepare: Callable[[Story], object], at: float) -> None:
     story = serving()
-    prepare(story)  # type: ignore[operator]
-    assert next_look(story.state, 10.0) <= at + 40
-    assert next_look(serving().state, 10.0) == pytest.approx(at, abs=0.01)
+    prepare(story)
+    assert next_look(story.state, story.now) == pytest.approx(story.now - 10.0 + at, abs=0.01)
+
+
+def test_one_looks_at_the_moment_at_which_a_stop_has_lasted_long_enough() -> None:
+    story = serving(policy=replace(POLICY, quick_s=0.1))
+    story.signal(Signal.QUIT)
+    assert next_look(story.state, 10.0) == pytest.approx(10.1, abs=0.01)
 
 
 def test_one_looks_at_the_moment_at_which_a_try_is_due() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from situations import POLICY, TEMPLATE, serving, starting, without_template
+from situations import POLICY, TEMPLATE, doings, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import ClearSlot, ForkWorker, Say, StartTemplate
-from paste_unicorn.arbiter.events import ProcessExited, TemplateLoaded, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.events import ProcessExited, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase, SlotPhase, TemplatePhase
 
 
@@ -22,8 +22,8 @@ def test_a_killed_worker_is_said_and_replaced_at_once() -> None:
 
 def test_a_worker_that_went_by_itself_is_replaced_without_alarm() -> None:
     story = serving()
-    said, _, fork = story.ends(101)
-    assert said == Say("info", "Worker 1 (pid 101) has ended; it is replaced")
+    sentence, _, fork = story.ends(101)
+    assert sentence == Say("info", "Worker 1 (pid 101) has ended; it is replaced")
     assert fork == ForkWorker(1, 1, 3)
 
 
@@ -91,6 +91,17 @@ def test_a_crash_within_a_second_counts_as_dying_at_birth() -> None:
     assert not any(isinstance(action, ForkWorker) for action in actions)
 
 
+def test_a_worker_that_dies_within_a_request_is_not_stillborn_however_young_it_is() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    story.tell(WorkerReady(1, 1, 101))
+    crash = ProcessExited(101, "was killed by SIGSEGV", clean=False, by_itself=True, has_worked=True)
+    actions = story.tell(crash, after_s=0.1)
+    assert Say("error", "Worker 1 (pid 101) was killed by SIGSEGV; it is replaced") in actions
+    assert ForkWorker(1, 1, 2) in actions
+    assert story.state.births.failures == 0
+
+
 def test_a_worker_that_lives_ends_the_waiting() -> None:
     story = starting(workers=1)
     for pid in (101, 102, 103):
@@ -126,7 +137,12 @@ def test_nothing_but_a_stop_ends_the_arbiter() -> None:
 def test_a_killed_template_is_replaced_by_another_generation_while_its_workers_go_on() -> None:
     story = serving()
     assert story.dies(TEMPLATE) == (
-        Say("error", "The template of generation 1 (pid 100) was killed by SIGKILL; its workers go on"),
+        Say(
+            "error",
+            "The template of generation 1 (pid 100) was killed by SIGKILL; its workers go on until those of a new one "
+            "are ready",
+        ),
+        Say("info", "Loading generation 2 in a fresh interpreter (its template has gone)"),
         StartTemplate(2),
     )
     assert [one.template for one in story.state.generations] == [TemplatePhase.GONE, TemplatePhase.LOADING]
@@ -138,7 +154,8 @@ def test_a_slot_that_falls_empty_without_a_template_waits_for_the_next_generatio
     said, cleared = story.dies(101)
     assert isinstance(said, Say)
     assert isinstance(cleared, ClearSlot)
-    assert ForkWorker(2, 1, 3) in story.tell(TemplateLoaded(2))
+    assert doings(story.loads(2), ForkWorker) == [ForkWorker(2, 1, 3), ForkWorker(2, 3, 4)]
+    assert [(slot.number, slot.generation) for slot in story.state.slots] == [(1, 2), (2, 1), (3, 2)]
 
 
 def test_a_template_that_nobody_knows_how_to_load_again_is_not_replaced_and_that_is_said() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from situations import POLICY, serving, starting
+from situations import POLICY, doings, serving, starting
 
 from paste_unicorn.arbiter.actions import AnnounceServing, AnnounceWorkers, ForkWorker, Say, SignalWorker
 from paste_unicorn.arbiter.events import Signal, WorkerForked, WorkerReady
@@ -28,9 +28,7 @@ def test_ttou_retires_the_oldest_worker_and_does_not_replace_it() -> None:
     story = serving(workers=3)
     actions = story.signal(Signal.TTOU)
     assert actions[1:] == (AnnounceWorkers(2, 3), SignalWorker(101, "TERM"))
-    slot = story.state.slot(1)
-    assert slot is not None
-    assert slot.phase is SlotPhase.RETIRING
+    assert story.slot(1).phase is SlotPhase.RETIRING
     assert not any(isinstance(action, ForkWorker) for action in story.ends(101))
 
 
@@ -47,7 +45,38 @@ def test_ttou_while_starting_may_complete_the_start() -> None:
     story.tell(WorkerForked(1, 1, 101))
     story.tell(WorkerReady(1, 1, 101))
     story.tell(WorkerForked(2, 1, 102))
+    # The one that is ready stays, though it is the older one: it completes the start.
     actions = story.signal(Signal.TTOU)
-    # The oldest goes, though it is the one that is ready: the other one completes the start.
-    assert SignalWorker(101, "TERM") in actions
-    assert AnnounceServing(1) in story.tell(WorkerReady(2, 1, 102))
+    assert AnnounceServing(1) in actions
+    assert doings(actions, SignalWorker) == [SignalWorker(102, "TERM")]
+    assert story.phases(1) == {1: SlotPhase.READY, 2: SlotPhase.RETIRING}
+
+
+def test_ttou_while_workers_are_only_ordered_leaves_no_surplus() -> None:
+    story = starting(workers=3)
+    story.signal(Signal.TTOU)
+    story.signal(Signal.TTOU)
+    assert list(story.phases(1).values()) == [SlotPhase.ORDERED] * 3
+    story.come(1)
+    assert [slot.phase for slot in story.state.slots].count(SlotPhase.READY) == 1
+    for slot in story.state.in_phase(SlotPhase.RETIRING):
+        assert doings(story.ends(slot.pid), ForkWorker) == []
+    assert list(story.phases(1).values()) == [SlotPhase.READY]
+
+
+def test_ttou_after_ttin_leaves_no_surplus_though_the_new_worker_is_only_ordered() -> None:
+    story = serving(workers=2)
+    story.signal(Signal.TTIN)
+    assert doings(story.signal(Signal.TTOU), SignalWorker) == []
+    assert doings(story.tell(WorkerForked(3, 1, 103))) == [SignalWorker(103, "TERM")]
+    assert story.phases(1) == {1: SlotPhase.READY, 2: SlotPhase.READY, 3: SlotPhase.RETIRING}
+
+
+def test_ttin_and_ttou_in_any_order_end_in_the_number_that_was_asked_for() -> None:
+    story = serving(workers=2)
+    for signal in (Signal.TTIN, Signal.TTIN, Signal.TTOU, Signal.TTIN, Signal.TTOU, Signal.TTOU, Signal.TTIN):
+        story.signal(signal)
+    for slot in story.state.in_phase(SlotPhase.ORDERED):
+        story.tell(WorkerForked(slot.number, 1, 100 + slot.number))
+        story.tell(WorkerReady(slot.number, 1, 100 + slot.number))
+    assert len(story.state.in_phase(SlotPhase.READY)) == story.state.wanted == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, TEMPLATE, serving, starting, without_template
+from situations import POLICY, TEMPLATE, doings, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import (
     ClearSlot,
@@ -18,7 +18,7 @@ from paste_unicorn.arbiter.actions import (
     SignalWorker,
     StopListening,
 )
-from paste_unicorn.arbiter.events import ForkFailed, Signal, TemplateLoaded, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.events import ForkFailed, Signal, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase
 
 
@@ -140,11 +140,15 @@ def test_a_template_that_is_killed_during_the_stop_is_not_replaced() -> None:
 
 def test_the_workers_of_all_generations_are_stopped() -> None:
     story = without_template()
-    story.tell(TemplateLoaded(2))
-    story.dies(101)
-    story.tell(WorkerForked(1, 2, 201))
+    story.loads(2)
+    story.tell(WorkerForked(3, 2, 203))
     actions = story.signal(Signal.TERM)
-    assert {action.pid for action in actions if isinstance(action, SignalWorker)} == {102, 201}
+    assert {action.pid for action in actions if isinstance(action, SignalWorker)} == {101, 102, 203}
+    for pid in (101, 102):
+        assert doings(story.ends(pid), EndTemplate, Leave) == []
+    assert story.tell(WorkerForked(4, 2, 204)) == (SignalWorker(204, "TERM"),)
+    story.ends(203)
+    assert EndTemplate(2) in story.ends(204)
 
 
 def test_a_stuck_worker_is_ended_by_timeout_while_we_stop_too() -> None:

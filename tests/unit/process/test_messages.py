@@ -5,53 +5,65 @@ from __future__ import annotations
 import os
 import socket
 import typing
+from dataclasses import replace
 
 import pytest
 
 from paste_unicorn.process.channel import Channel, report
 from paste_unicorn.process.messages import (
     End,
+    Equip,
     Exited,
     Failed,
     Fork,
     Forked,
     ForkFailed,
     Imported,
+    Inherited,
     Load,
     Loaded,
     Message,
+    Origin,
     Ready,
     Recipe,
     ReopenLogs,
+    Serving,
+    Succeed,
+    Tired,
     UnknownMessage,
     decode,
     encode,
 )
 
-LOAD = Load(
-    generation=2,
+ORIGIN = Origin(
     recipe=Recipe("config:prod.ini#site", None, "/srv", {"port": "80"}),
+    server=Recipe("config:prod.ini", "main", "/srv", {"port": "80"}),
     ini_path="/srv/prod.ini",
     section="server:main",
     local_conf={"workers": "2"},
-    listeners=(("127.0.0.1:80", "127.0.0.1", "80", False), ("unix:/run/s", "localhost", "80", True)),
-    sys_path=("", "/srv"),
-    python_path=None,
-    reloading=False,
-    ini_has_loggers=True,
     cwd="/srv",
+    environ={"LANG": "C"},
+)
+LOAD = Load(generation=2, origin=ORIGIN, sys_path=("", "/srv"), python_path=None, reloading=False)
+LISTENERS = (
+    Inherited("127.0.0.1:80", "127.0.0.1:80", "127.0.0.1", "80", False, True, "", (0, 0)),
+    Inherited("unix:/run/s", "unix:/run/s", "localhost", "80", True, True, "/run/s", (1, 2**40)),
 )
 MESSAGES: tuple[Message, ...] = (
     LOAD,
+    Equip((("127.0.0.1:80", "127.0.0.1", "80", False), ("unix:/run/s", "localhost", "80", True))),
+    Succeed(ORIGIN, LISTENERS, ("/run/pid",), ("", "/srv"), "/lib"),
     Fork(1, 7),
     ReopenLogs(),
     End(),
-    Loaded(),
+    Loaded({"workers": "2"}),
+    Serving(4711),
     Failed("Traceback …\n  \udcff"),
     Forked(1, 4711),
     ForkFailed(1, "no"),
     Exited(1, 4711, 9),
     Ready(1, 2, 4711),
+    Tired(1, 4711, "it has answered 1000 requests"),
     Imported(("/a.py", "/b.py")),
 )
 
@@ -65,9 +77,26 @@ def test_a_message_is_decoded_to_what_was_encoded(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
+@pytest.mark.parametrize("without", ["recipe", "server"])
+def test_an_origin_may_be_known_in_part(without: str) -> None:
+    load = replace(LOAD, origin=replace(ORIGIN, **{without: None}))  # type: ignore[arg-type]
+    assert decode(encode(load)) == load
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"", b"x", b"[]", b"{}", b'{"is":"Nonsense"}', b'{"is":"Fork","slot":1}', b'{"is":"Fork","slot":1,"age":2,"x":3}'],
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"is":"Nonsense"}',
+        b'{"is":"Fork","slot":1}',
+        b'{"is":"Fork","slot":1,"age":2,"x":3}',
+        b'{"is":"Load","origin":7}',
+        b'{"is":"Load","origin":{"recipe":{"uri":"x"}}}',
+        b'{"is":"Succeed","listeners":[1]}',
+    ],
 )
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(UnknownMessage):
@@ -103,9 +132,9 @@ def test_messages_keep_their_borders() -> None:
 
 def test_the_end_of_the_other_side_is_seen_behind_what_it_said() -> None:
     one, other = Channel.pair()
-    one.send(Loaded())
+    one.send(Loaded(None))
     one.close()
-    assert other.receive() == (Loaded(), [])
+    assert other.receive() == (Loaded(None), [])
     assert other.receive() is None
     other.close()
 

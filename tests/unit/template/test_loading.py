@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paste_unicorn.process.messages import Load, Recipe
+from paste_unicorn.process.messages import Recipe
 from paste_unicorn.template.loading import (
     LoadProblem,
     load_application,
@@ -64,11 +64,10 @@ def test_an_application_that_can_t_be_loaded_says_why(recipe: Recipe, name: str,
 def test_the_import_path_is_the_runner_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "/of/the/exec")
-    load = Load(2, Recipe("", None, None, {}), None, "server:main", {}, (), ("", "/a"), None, False, False, "/")
-    restore_interpreter(load)
+    restore_interpreter(("", "/a"), None)
     assert sys.path == ["", "/a"]
     assert "PYTHONPATH" not in os.environ
-    restore_interpreter(replace(load, python_path="/b"))
+    restore_interpreter(("", "/a"), "/b")
     assert os.environ["PYTHONPATH"] == "/b"
 
 
