@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, Story, doings, serving, starting, without_template
+from situations import POLICY, Story, doings, sentences, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
 from paste_unicorn.arbiter.events import Signal, WorkerForked
@@ -61,14 +61,23 @@ def test_a_worker_that_is_not_ready_in_time_is_ended() -> None:
     assert signals(story.look(after_s=2.0)) == [SignalWorker(101, "ABRT")]
 
 
-def test_a_template_that_does_not_load_in_time_is_killed_and_replaced() -> None:
+def test_a_template_that_does_not_load_in_time_tells_in_what_it_hangs_and_is_replaced() -> None:
     story = without_template()
     assert story.look(after_s=59.0) == ()
-    assert KillTemplate(2, 200) in story.look(after_s=2.0)
+    actions = story.look(after_s=2.0)
+    assert "Generation 2 has not loaded within boot_timeout (60 s)" in sentences(actions, "error")
+    assert doings(actions, KillTemplate) == [KillTemplate(2, 200, "ABRT")]
     actions = story.look(after_s=1.0)
-    assert KillTemplate(2, 200) not in actions
+    assert doings(actions, KillTemplate) == []
     assert StartTemplate(3) in actions
     assert doings(story.dies(200)) == []
+
+
+def test_a_template_that_does_not_die_of_telling_is_killed() -> None:
+    story = without_template()
+    story.look(after_s=61.0)
+    assert KillTemplate(2, 200, "KILL") not in story.look(after_s=4.9)
+    assert KillTemplate(2, 200, "KILL") in story.look(after_s=0.2)
 
 
 def test_a_template_that_does_not_fork_in_time_is_killed() -> None:
