@@ -96,11 +96,12 @@ def test_a_worker_that_crashes_is_said_and_replaced() -> None:
         assert server.get("/pid").status == 200
 
 
-def test_the_workers_of_a_killed_template_go_on_and_the_next_one_is_loaded_from_the_record() -> None:
+def test_the_workers_of_a_killed_template_go_on_until_those_of_the_next_one_are_ready(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
     ini = (
         "[DEFAULT]\ncolour = blue\n"
         "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
-        "[app:other]\npaste.app_factory = support.supervised:make_app\ngiven = %(thing)s\n"
+        f"[app:other]\npaste.app_factory = support.supervised:make_app\ngiven = %(thing)s\nhang_if = {hang}\n"
     )
     with serve(ini, args=["-n", "other", "thing=nail"]) as server:
         server.wait_for_log("[INFO] Serving ")
@@ -109,25 +110,25 @@ def test_the_workers_of_a_killed_template_go_on_and_the_next_one_is_loaded_from_
         with server.connect() as client:
             client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
             held_by = client.read_answer("GET").body
+            hang.touch()
             kill(template(server))
+            server.wait_for_log("its workers go on until those of a new one are ready")
             for _ in range(20):
                 client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert client.read_answer("GET").body == held_by
-                time.sleep(0.01)
-            server.wait_for_log("Template of generation 2")
+                assert pid_of_answer(server) in before
             assert workers(server) == before
-            client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert client.read_answer("GET").body == held_by
-        for pid in before:
-            kill(pid)
-        wait_for(lambda: len(workers(server)) == 2 and not set(before) & set(workers(server)), "replacements")
+        hang.unlink()
+        # Loaded from what was recorded at the start.
+        server.wait_for_log("Generation 2 serves (its template has gone): 2 workers after ")
         second = json.loads(server.get("/loaded").body)
         assert second.pop("value") != first.pop("value")
         assert second == first
-        assert second["local"] == {"given": "nail"}
+        assert second["local"] == {"given": "nail", "hang_if": str(hang)}
         assert second["global"]["colour"] == "blue"
-        titles = [process.title for process in server.titled("unicorn: worker")]
-        assert sorted(titles) == ["unicorn: worker 1 [test.ini] g2", "unicorn: worker 2 [test.ini] g2"]
+        titles = [process.title.partition(" [")[2] for process in server.titled("unicorn: worker")]
+        assert titles == ["test.ini] g2"] * 2
+        assert [process.title for process in server.titled("unicorn: template")] == ["unicorn: template [test.ini] g2"]
 
 
 def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: Path) -> None:
@@ -141,8 +142,9 @@ def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: 
         server.wait_for_log("was killed by SIGKILL; it is replaced")
         assert pid_of_answer(server) == first[1]
         hang.unlink()
-        wait_for(lambda: len(workers(server)) == 2, "the replacement")
-        assert first[1] in workers(server)
+        server.wait_for_log("Generation 2 serves (its template has gone): 2 workers after ")
+        assert pid_of_answer(server) in workers(server)
+        assert not set(first) & set(workers(server))
 
 
 def test_a_template_that_can_t_load_says_why_and_is_tried_again_while_the_workers_go_on(tmp_path: Path) -> None:
@@ -158,15 +160,25 @@ def test_a_template_that_can_t_load_says_why_and_is_tried_again_while_the_worker
         server.wait_for_log("has loaded the application")
 
 
-def test_the_orphans_of_a_template_are_reaped_with_their_status() -> None:
-    with two_workers() as server:
+def test_the_orphans_of_a_template_are_reaped_with_their_status(tmp_path: Path) -> None:
+    with orphans(tmp_path) as server:
         first = workers(server)
-        kill(template(server))
-        server.wait_for_log("Template of generation 2")
         kill(first[0])
         server.wait_for_log(f"(pid {first[0]}) was killed by SIGKILL")
         # A zombie would still be there, and would not count as alive.
         assert not Path(f"/proc/{first[0]}").exists()
+
+
+@contextlib.contextmanager
+def orphans(tmp_path: Path) -> Iterator[Server]:
+    """Two workers whose template was killed; the next one hangs."""
+    hang = tmp_path / "hang"
+    with serve(settings={"workers": "2"}, app=f"{APP}\nhang_if = {hang}") as server:
+        server.wait_for_log("[INFO] Serving ")
+        hang.touch()
+        kill(template(server))
+        wait_for(lambda: server.titled("unicorn: template [test.ini] g2"), "the next template")
+        yield server
 
 
 @pytest.mark.parametrize("busy", ["/sleep?s=60", "/spin?s=60", "/hold?s=60"])
@@ -187,9 +199,7 @@ def test_when_the_arbiter_is_killed_all_are_gone_and_the_port_is_free_within_100
 
 
 def test_the_orphans_of_a_killed_template_do_not_outlive_the_arbiter_either(tmp_path: Path) -> None:
-    with two_workers() as server:
-        kill(template(server))
-        server.wait_for_log("Template of generation 2")
+    with orphans(tmp_path) as server:
         occupy(server, "/spin?s=60", tmp_path)
         all_of_them = [process.pid for process in server.processes()]
         kill(server.pid)
@@ -198,12 +208,7 @@ def test_the_orphans_of_a_killed_template_do_not_outlive_the_arbiter_either(tmp_
 
 
 def test_a_template_that_hangs_in_the_application_does_not_outlive_the_arbiter(tmp_path: Path) -> None:
-    hang = tmp_path / "hang"
-    with serve(settings={"workers": "1"}, app=f"{APP}\nhang_if = {hang}") as server:
-        server.wait_for_log("[INFO] Serving ")
-        hang.touch()
-        kill(template(server))
-        wait_for(lambda: server.titled("unicorn: template [test.ini] g2"), "the next template")
+    with orphans(tmp_path) as server:
         all_of_them = [process.pid for process in server.processes()]
         kill(server.pid)
         assert wait_until_gone(all_of_them, 0.1) == []
@@ -321,16 +326,19 @@ def _asked(server: Server) -> bytes:
     return str(server.get("/pid").status).encode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH])
-def test_what_is_not_there_yet_says_so_and_changes_nothing(number: signal.Signals) -> None:
+def test_winch_lets_all_workers_retire_and_ttin_brings_one_back() -> None:
     with two_workers() as server:
-        before = [process.pid for process in server.processes()]
-        server.signal(number)
-        log = server.wait_for_log(f"Got {number.name.removeprefix('SIG')}: ")
-        assert "not there yet" in log
-        time.sleep(0.2)
-        assert [process.pid for process in server.processes()] == before
-        assert server.get("/pid").status == 200
+        arbiter_and_template = [process.pid for process in server.processes()][:2]
+        server.signal(signal.SIGWINCH)
+        server.wait_for_log("Got WINCH: all workers retire; HUP brings them back")
+        wait_for(lambda: not workers(server), "no worker")
+        assert [process.pid for process in server.processes()] == arbiter_and_template
+        # Whoever connects now waits in the kernel's queue.
+        with server.connect() as client:
+            client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            server.signal(signal.SIGTTIN)
+            assert client.read_answer("GET").status == 200
+        assert len(workers(server)) == 1
 
 
 @pytest.mark.parametrize(
