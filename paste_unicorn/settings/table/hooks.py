@@ -22,8 +22,8 @@ class HookSettings:
     )  # fmt: skip
     on_reload: Hook | None = row(
         "on_reload", HookKind("on_reload"), None,
-        "Called in the arbiter when a reload begins: `(server)`.",
-        stage=Stage.LATER, advice="it belongs to reloading by HUP, so it is never called",
+        "Called in the arbiter when a reload (HUP) begins: `(server)`. As all hooks of the arbiter it keeps the code "
+        "that was imported at the start.",
     )  # fmt: skip
     when_ready: Hook | None = row(
         "when_ready", HookKind("when_ready"), None,
@@ -52,8 +52,7 @@ class HookSettings:
     )  # fmt: skip
     pre_exec: Hook | None = row(
         "pre_exec", HookKind("pre_exec"), None,
-        "Called in the arbiter before it starts its successor: `(server)`.",
-        stage=Stage.LATER, advice="it belongs to succession by USR2, so it is never called",
+        "Called in the arbiter before it starts a new arbiter (USR2): `(server)`.",
     )  # fmt: skip
     pre_request: Hook | None = row(
         "pre_request", HookKind("pre_request"), None,

@@ -114,24 +114,25 @@ class SupervisionSettings:
     )  # fmt: skip
     reload_mode: str = row(
         "reload_mode", Choice("ready_first", "retire_first"), "ready_first",
-        "Whether the old generation retires when the new one is ready, or before it loads (for applications "
-        "that hold something exclusive).",
-        stage=Stage.LATER, advice="it belongs to reloading by HUP",
+        "At a reload (HUP), and when a template has died: `ready_first` loads the new generation beside the old one, "
+        "which retires when the new workers are ready. `retire_first` is for applications that hold something "
+        "exclusive, a lock file or a port: the old generation goes before the new one is loaded, connections wait in "
+        "the kernel's queue meanwhile, and there is nothing to go back to when the new one can't be loaded.",
     )  # fmt: skip
     reload_canary_s: float = row(
         "reload_canary", Duration(), 0.0,
         "How long a new generation is on trial after a reload; 0 is not at all.",
-        stage=Stage.LATER, advice="it belongs to reloading by HUP",
+        stage=Stage.LATER, advice="a new generation serves for good as soon as its workers are ready",
     )  # fmt: skip
     reload_canary_margin: str = row(
         "reload_canary_margin", Text(), "2%",
         "By how much the failures of a generation on trial may exceed the old one's.",
-        stage=Stage.LATER, advice="it belongs to reloading by HUP",
+        stage=Stage.LATER, advice="it belongs to reload_canary",
     )  # fmt: skip
     upgrade: str = row(
-        "upgrade", Text(), "manual",
-        "Whether a new arbiter takes over by itself.",
-        stage=Stage.LATER, advice="it belongs to succession by USR2",
+        "upgrade", Choice("manual", "auto"), "manual",
+        "After USR2, when the workers of the new arbiter are ready: `manual` leaves both serving until the old one is "
+        "told to stop (TERM), `auto` stops the old one at once.",
     )  # fmt: skip
     warmup: tuple[str, ...] = row(
         "warmup", Texts(), (),

@@ -168,8 +168,10 @@ NOTES = [
      "counts requests of a thread; max_requests counts those of a process"),
     ("max_requests = 1000", "warning", f"{AT} max_requests: not there yet: workers live until they are stopped"),
     ("reload = true", "warning", f"{AT} reload: not there yet: `paster serve --reload` is what works today"),
-    ("on_reload = a.b", "warning", f"{AT} on_reload: not there yet: it belongs to reloading by HUP, so it is never "
-    f"called"),
+    ("reload_canary = 5s", "warning",
+     f"{AT} reload_canary: not there yet: a new generation serves for good as soon as its workers are ready"),
+    ("on_reload = a.b", "", ""),
+    ("reload_mode = retire_first\nupgrade = auto", "", ""),
     ("wsgi_app = a:b", "warning", f"{AT} wsgi_app: no effect: the application comes from [app:...] in the ini"),
     ("preload_app = false", "info",
      f"{AT} preload_app: no effect: the application is always loaded before the workers fork"),
