@@ -25,10 +25,13 @@ _HEADER = struct.Struct("<8sIII")  # magic, layout version, number of slots, cel
 _MAGIC = b"unicorn\0"
 _LAYOUT = 1
 _STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped for good
+_WORKERS = struct.Struct("<I")  # how many are wanted now
+_WORKERS_OFFSET = 68
 _HEADER_SIZE = 4096
 
 # A slot: who it is, then counters (all unsigned 64 bit, so that a reader never sees half of one), then cells.
 _IDENTITY = struct.Struct("<iIIBxxx")  # pid, generation, age (the how manieth worker), state
+_DISMISSED_OFFSET = 13  # one byte, which the arbiter writes
 _BEAT_OFFSET = 16
 _BEAT = struct.Struct("<d")  # monotonic seconds of the last sign of life
 _COUNTERS_OFFSET = 32
@@ -46,10 +49,14 @@ _COUNTERS = (
     "bytes_out",
     "connections",        # open now
     "uncelled",           # requests running beyond the number of cells
+    "handed_off",         # connections that siblings, or a later generation, got from this worker
+    "taken_over",         # connections that it got from others
+    "answered_before_retiring",  # requests answered when it was told to go
 )  # fmt: skip
 _LATENCY = len(_COUNTERS)
 _COUNTER_WORDS = _LATENCY + len(LATENCY_BOUNDS_S) + 1
 REFUSED, APPLICATION_ERRORS, BYTES_IN, BYTES_OUT, CONNECTIONS, UNCELLED = range(5, 11)
+HANDED_OFF, TAKEN_OVER, ANSWERED_BEFORE_RETIRING = range(11, 14)
 
 # A request cell. `first` and `last` are the same number, counted up by each writing and never 0; the writer stores
 # first ... last in this order, a reader copies `last` first: if they differ the cell was being written.
@@ -146,6 +153,19 @@ class Scoreboard:
     def stopping(self, value: bool) -> None:
         self._memory[_STOPPING] = int(value)
 
+    @property
+    def workers(self) -> int:
+        """How many workers are wanted now."""
+        return int(_WORKERS.unpack_from(self._memory, _WORKERS_OFFSET)[0])
+
+    @workers.setter
+    def workers(self, value: int) -> None:
+        _WORKERS.pack_into(self._memory, _WORKERS_OFFSET, value)
+
+    def dismiss(self, slot: int) -> None:
+        """The arbiter tells this worker to go while the server goes on: it need not look whether all of it stops."""
+        self._memory[self._offset(slot) + _DISMISSED_OFFSET] = 1
+
     def writer(self, slot: int) -> SlotWriter:
         """For the worker that owns this slot."""
         return SlotWriter(self._memory, self._offset(slot))
@@ -205,6 +225,21 @@ class SlotWriter:
 
     def set_state(self, state: State) -> None:
         self._memory[self._offset + _IDENTITY.size - 4] = state
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether the arbiter has told this worker to go while the server goes on."""
+        return bool(self._memory[self._offset + _DISMISSED_OFFSET])
+
+    @property
+    def answered(self) -> int:
+        """Requests that were answered and counted."""
+        return sum(self.counters[:5])
+
+    @property
+    def writings(self) -> int:
+        """How many requests have begun: another number is another request."""
+        return self._writings
 
     def beat(self, now: float) -> None:
         """A sign of life, in monotonic seconds."""

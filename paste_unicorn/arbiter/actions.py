@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 
@@ -66,8 +66,11 @@ class ForkWorker:
 
 @dataclass(frozen=True)
 class SignalWorker:
+    """With its `slot`, a TERM says in the scoreboard too that the worker goes while the server goes on."""
+
     pid: int
     signal: Literal["TERM", "QUIT", "ABRT", "KILL", "USR1"]
+    slot: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

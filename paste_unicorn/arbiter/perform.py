@@ -58,7 +58,8 @@ class Performer:
         self._runner = runner
         self._hooks = hooks
         self._obituaries = Obituaries(self.scoreboard, lambda: generations.logs)
-        self._workers = generations.settings.processes.workers  # wanted now, for hooks
+        # Wanted now, for hooks and for workers.
+        self._workers = self.scoreboard.workers = generations.settings.processes.workers
         self._watched: set[str] = set()
 
     @property
@@ -108,6 +109,8 @@ class Performer:
         return [ForkFailed(action.slot, "its template does not answer")]
 
     def signal_worker(self, action: SignalWorker) -> None:
+        if action.signal == "TERM" and action.slot and not self.scoreboard.stopping:
+            self.scoreboard.dismiss(action.slot)
         kill(action.pid, getattr(signal, f"SIG{action.signal}"))
 
     def report_running(self, action: ReportRunning) -> None:
@@ -118,7 +121,7 @@ class Performer:
         self._hooks.call("child_exit", self._server(), self._hooks.worker(action.pid, action.age))
 
     def announce_workers(self, action: AnnounceWorkers) -> None:
-        self._workers = action.workers
+        self._workers = self.scoreboard.workers = action.workers
         self._hooks.call("nworkers_changed", self._server(), action.workers, action.before)
 
     def announce_serving(self, action: AnnounceServing) -> None:

@@ -100,3 +100,23 @@ def test_a_foreign_descriptor_is_refused(tmp_path) -> None:
     path.write_bytes(bytes(8192))
     with path.open("r+b") as file, pytest.raises(ScoreboardError):
         Scoreboard.attach(file.fileno())
+
+
+def test_a_dismissed_worker_knows_it_until_the_slot_is_claimed_again(board: Scoreboard) -> None:
+    pen = board.writer(1)
+    pen.claim(4711, 1, 1, 0.0)
+    assert not pen.is_dismissed
+    board.dismiss(1)
+    assert pen.is_dismissed
+    assert not board.writer(2).is_dismissed
+    pen.set_state(State.RETIRING)
+    assert pen.is_dismissed
+    pen.claim(4712, 1, 2, 0.0)
+    assert not pen.is_dismissed
+
+
+def test_every_process_sees_how_many_workers_are_wanted(board: Scoreboard) -> None:
+    board.stopping = True
+    board.workers = 1000
+    there = Scoreboard.attach(board.fd)
+    assert (there.workers, there.stopping) == (1000, True)

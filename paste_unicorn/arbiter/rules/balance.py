@@ -74,7 +74,7 @@ def retire(state: Arbiter, generation: Generation, now: float) -> Outcome:
     told: list[Action] = []
     for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY, of=generation.number):
         state = state.with_slot(slot.entering(SlotPhase.RETIRING, now))
-        told.append(SignalWorker(slot.pid, "TERM"))
+        told.append(SignalWorker(slot.pid, "TERM", slot.number))
     return state, tuple(told)
 
 
@@ -122,7 +122,7 @@ def trim(state: Arbiter, now: float) -> Outcome:
             if leaving.tired:
                 sentence = f"Worker {leaving.number} (pid {leaving.pid}) retires: {leaving.tired}"
                 actions.append(Say("info", sentence))
-            actions.append(SignalWorker(leaving.pid, "TERM"))
+            actions.append(SignalWorker(leaving.pid, "TERM", leaving.number))
     return state, tuple(actions)
 
 

@@ -123,4 +123,4 @@ def _entered(state: Arbiter, slot: Slot, now: float) -> tuple[Arbiter, tuple[Act
     generation = state.generation(slot.generation)
     if generation is not None and generation.standing is not Standing.RETIRING:
         return state.with_slot(slot), ()
-    return state.with_slot(slot.entering(SlotPhase.RETIRING, now)), (SignalWorker(slot.pid, "TERM"),)
+    return state.with_slot(slot.entering(SlotPhase.RETIRING, now)), (SignalWorker(slot.pid, "TERM", slot.number),)

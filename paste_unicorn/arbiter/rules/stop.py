@@ -47,7 +47,9 @@ def stop(state: Arbiter, why: str, now: float, reason: str = "") -> tuple[Arbite
     """A graceful stop begins."""
     reason = reason or why
     told = tuple(
-        SignalWorker(slot.pid, "TERM") for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY) if slot.pid
+        SignalWorker(slot.pid, "TERM", slot.number)
+        for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY)
+        if slot.pid
     )
     if state.shares_sockets:
         sentence = f"{why}: the other arbiter goes on, this one hands over"
