@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import setproctitle
@@ -73,16 +75,44 @@ def raise_descriptor_limit(wanted: int) -> int | None:
     return None if allowed == wanted else allowed
 
 
+@contextlib.contextmanager
+def acting_as_user(settings: ProcessSettings) -> Iterator[None]:
+    """For a while, in a process that stays root: what is made now belongs to `user` and `group`, as what workers make.
+
+    It is no protection: the process may take its rights back at any time. Raises OSError.
+    """
+    if os.geteuid() != 0 or not (settings.user or settings.group):
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        _take_groups(settings)
+        os.setegid(group if settings.group is None else settings.group)
+        os.seteuid(settings.user or 0)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def become_user(settings: ProcessSettings) -> None:
     """In a worker, after the life pipe was armed: give up root for `user` and `group`. Raises OSError."""
     uid, gid = settings.user, settings.group
-    if os.geteuid() == 0 and (uid or gid):
-        # Root's own supplementary groups must not stay with somebody who isn't root.
-        if settings.initgroups and settings.user_name is not None:
-            os.initgroups(settings.user_name, os.getegid() if gid is None else gid)
-        elif gid is not None or uid:
-            os.setgroups([os.getegid() if gid is None else gid])
+    if os.geteuid() == 0:
+        _take_groups(settings)
     if gid is not None and gid != os.getegid():
         os.setgid(gid)
     if uid is not None and uid != os.geteuid():
         os.setuid(uid)
+
+
+def _take_groups(settings: ProcessSettings) -> None:
+    """Root's own supplementary groups must not stay with somebody who isn't root."""
+    uid, gid = settings.user, settings.group
+    if not (uid or gid):
+        return
+    if settings.initgroups and settings.user_name is not None:
+        os.initgroups(settings.user_name, os.getegid() if gid is None else gid)
+    else:
+        os.setgroups([os.getegid() if gid is None else gid])

@@ -7,6 +7,7 @@ from typing import Any
 from .addresses import Address
 from .table import without_effect
 from .table.whole import Settings
+from .warmup import WarmupRequest
 
 
 class Cfg:
@@ -46,5 +47,5 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, tuple):
-        return [str(each) if isinstance(each, Address) else each for each in value]
+        return [str(each) if isinstance(each, Address | WarmupRequest) else each for each in value]
     return value

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -21,10 +22,12 @@ from ..process.hooks import Hooks
 from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import End, Equip, Exited, Fork, Forked, ForkFailed, Loaded, ReopenLogs
+from ..process.messages import End, Equip, Exited, Failed, Fork, Forked, ForkFailed, Loaded, ReopenLogs
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Settings
 from ..workers import lifecycle
+from .loading import LONGEST_REASON, LoadProblem
+from .warming import warm_up
 
 _NOT_OURS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
@@ -60,7 +63,7 @@ class Template:
         self._signals, self._wakeup = socket.socketpair()  # becomes readable when a child has ended
 
     def serve(self, local_conf: dict[str, str] | None) -> NoReturn:
-        """Say that all is loaded, with the settings that were read here, then wait for orders until the end."""
+        """Warm up, say that all is loaded, with the settings that were read here, then obey orders until the end."""
         for number in _NOT_OURS:
             # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
             # inherit.
@@ -72,6 +75,7 @@ class Template:
         signal_stack.widen()  # the application may have enabled faulthandler
         unblock_signals()
         self._keep_private()
+        self._warm_up()
         # Objects that live as long as the application go where the collector doesn't look any more: it would
         # write into their headers, and so copy the pages that workers share.
         gc.collect()
@@ -90,6 +94,21 @@ class Template:
                 self._reap()
             if self._channel.fileno() in ready:
                 self._obey()
+
+    def _warm_up(self) -> None:
+        """A warm-up that fails is a load that failed."""
+        equipment = self._equipment
+        assert equipment.application is not None
+        try:
+            warm_up(equipment.application, equipment.settings, equipment.logs)
+        except LoadProblem as problem:
+            reason = str(problem)
+        except Exception:  # a border: the application's code ran
+            reason = traceback.format_exc()
+        else:
+            return
+        self._channel.send(Failed(reason[-LONGEST_REASON:]))
+        leave.child(1)
 
     def _obey(self) -> None:
         received = self._channel.receive()

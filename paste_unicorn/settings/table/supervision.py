@@ -11,6 +11,7 @@ from ..lists import Pairs, Texts
 from ..peers import LOOPBACK, NOBODY, Peers, TrustedPeers
 from ..places import Path
 from ..row import Stage, row
+from ..warmup import Warmup, WarmupRequest
 
 _RECYCLING = "workers live until they are stopped"
 _RELOAD = "`paster serve --reload` is what works today"
@@ -134,15 +135,15 @@ class SupervisionSettings:
         "After USR2, when the workers of the new arbiter are ready: `manual` leaves both serving until the old one is "
         "told to stop (TERM), `auto` stops the old one at once.",
     )  # fmt: skip
-    warmup: tuple[str, ...] = row(
-        "warmup", Texts(), (),
-        "Requests that the template runs before it forks, for example `GET /`.",
-        stage=Stage.LATER, advice="the first requests of each worker do the warming up",
+    warmup: tuple[WarmupRequest, ...] = row(
+        "warmup", Warmup(), (),
+        "Requests that the template runs before it forks, so that what the first ones cost is paid once and shared: "
+        "`/`, `HEAD /shop`, or a URL (`https://site.example/`) for its host and scheme. `boot_timeout` holds for all. "
+        "The environ has `paste_unicorn.warmup`.",
     )  # fmt: skip
     warmup_required: bool = row(
         "warmup_required", Switch(), True,
-        "Whether a failed warm-up request is a failed start.",
-        stage=Stage.LATER, advice="it belongs to warmup",
+        "Whether an exception, or an answer of 500 or higher, is a failed start or a refused reload; else a warning.",
     )  # fmt: skip
     handoff: bool = row(
         "handoff", Switch(), True,

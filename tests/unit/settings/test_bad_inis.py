@@ -70,6 +70,30 @@ BAD = [
         f"{AT} logconfig_dict: a dictionary can't be written in an ini file; set it in the config .py, or use "
         "logconfig_json",
     ]),
+    ("warmup = FOO BAR BAZ", [
+        f'{AT} warmup: "FOO BAR BAZ" is not a request; give a path, a method and a path, or a URL: /, or HEAD '
+        "/shop?page=1, or GET https://site.example/",
+    ]),
+    ("warmup = /, POST /login", [
+        f'{AT} warmup: "POST /login": a warm-up has no body and must change nothing, so "POST" can\'t be its method; '
+        "give GET, HEAD or OPTIONS",
+    ]),
+    ("warmup = index.html", [
+        f'{AT} warmup: "index.html": "index.html" is neither a path nor a URL; give /, or HEAD /shop?page=1, or GET '
+        "https://site.example/",
+    ]),
+    ("warmup = /caf\u00e9", [
+        f'{AT} warmup: "/caf\u00e9": "\u00e9" can\'t stand there as it is; write %C3%A9 (in an ini file each % is '
+        "doubled)",
+    ]),
+    ("warmup = http://user@site.example/", [
+        f'{AT} warmup: "http://user@site.example/": "user@site.example" is not a host; give for example '
+        "https://site.example/",
+    ]),
+    ("warmup_required = perhaps", [
+        f'{AT} warmup_required: "perhaps" is neither yes nor no; give true or false (yes, no, on, off, 1, 0 do as '
+        "well)",
+    ]),
     # Where to listen.
     ("bind = 8080", [f'{AT} bind: "8080" is only a number; give host:port, for example 127.0.0.1:8080']),
     ("bind = localhost:http", [

@@ -13,6 +13,7 @@ from paste_unicorn.settings.cfg import Cfg
 from paste_unicorn.settings.hooks import ARGUMENTS, HookError, load
 from paste_unicorn.settings.table.hooks import HookSettings
 from paste_unicorn.settings.table.whole import settings_of
+from paste_unicorn.settings.warmup import WarmupRequest
 
 
 def test_every_hook_is_a_row() -> None:
@@ -79,6 +80,7 @@ class TestCfg:
                 "graceful_timeout": 0.5,
                 "raw_env": (("A", "b"),),
                 "user": 1,
+                "warmup": (WarmupRequest("GET", "https", "site.example", "/"),),
             }
         )
     )
@@ -88,6 +90,7 @@ class TestCfg:
         assert (cfg.workers, cfg.bind, cfg.address) == (1, ["[::1]:80"], ["[::1]:80"])
         assert (cfg.timeout, type(cfg.timeout), cfg.graceful_timeout) == (30, int, 0.5)
         assert (cfg.env, cfg.uid, cfg.gid) == ({"A": "b"}, 1, None)
+        assert cfg.warmup == ["GET https://site.example/"]
 
     def test_settings_without_effect_have_the_value_that_holds(self) -> None:
         assert self.cfg.preload_app is True

@@ -11,6 +11,7 @@ import pytest
 from paste_unicorn.settings.addresses import Address
 from paste_unicorn.settings.peers import NOBODY
 from paste_unicorn.settings.resolve import Resolved
+from paste_unicorn.settings.warmup import WarmupRequest
 
 Read = Callable[..., Resolved]
 
@@ -64,8 +65,17 @@ VALUES = [
     ("forwarder_headers", "script_name, remote_user", ("SCRIPT_NAME", "REMOTE_USER")),
     ("forwarded_allow_ips", "", NOBODY),
     ("pre_fork", "mysite.hooks:pre_fork", "mysite.hooks:pre_fork"),
+    ("warmup", "", ()),
+    ("warmup", "/", (WarmupRequest("GET", "", "", "/"),)),
+    ("warmup", "/a?b=c%%20d, HEAD /b\n  GET /c", (
+        WarmupRequest("GET", "", "", "/a?b=c%20d"),
+        WarmupRequest("HEAD", "", "", "/b"),
+        WarmupRequest("GET", "", "", "/c"),
+    )),
+    ("warmup", "HTTPS://Site.example:8443?a=1", (WarmupRequest("GET", "https", "Site.example:8443", "/?a=1"),)),
+    ("warmup", "OPTIONS http://[::1]/x", (WarmupRequest("OPTIONS", "http", "[::1]", "/x"),)),
     ("access_log_format", "%%(h)s %%(s)s", "%(h)s %(s)s"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), VALUES)
