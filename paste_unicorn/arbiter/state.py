@@ -195,6 +195,7 @@ class Arbiter:
     births: Backoff = field(default=Backoff(first_s=0.1, most_s=30.0))
     loads: Backoff = field(default=Backoff(first_s=0.5, most_s=60.0))
     reload_wanted: str = ""  # why; done as soon as no generation is coming
+    asked_for: int | None = None  # workers, by signals since the last HUP; None: as many as the settings say
     has_let_go: bool = False  # of what loading the application opened in this process
     changes: tuple[Change, ...] = ()  # not summed up yet
     successor: Successor | None = None

@@ -120,7 +120,7 @@ def test_the_workers_of_a_killed_template_go_on_until_those_of_the_next_one_are_
             assert workers(server) == before
         hang.unlink()
         # Loaded from what was recorded at the start.
-        server.wait_for_log("Generation 2 serves (its template has gone): 2 workers after ")
+        server.wait_for_log("Generation 2 serves (the template before it has gone): 2 workers after ")
         second = json.loads(server.get("/loaded").body)
         assert second.pop("value") != first.pop("value")
         assert second == first
@@ -142,7 +142,7 @@ def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: 
         server.wait_for_log("was killed by SIGKILL; it is replaced")
         assert pid_of_answer(server) == first[1]
         hang.unlink()
-        server.wait_for_log("Generation 2 serves (its template has gone): 2 workers after ")
+        server.wait_for_log("Generation 2 serves (the template before it has gone): 2 workers after ")
         assert pid_of_answer(server) in workers(server)
         assert not set(first) & set(workers(server))
 

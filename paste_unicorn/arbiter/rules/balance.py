@@ -30,7 +30,8 @@ from ..state import Arbiter, Change, Generation, Phase, Slot, SlotPhase, Standin
 Outcome: TypeAlias = tuple[Arbiter, tuple[Action, ...]]
 
 RUNNING = frozenset({Phase.STARTING, Phase.SERVING})
-GONE_TEMPLATE = "its template has gone"
+GONE_TEMPLATE = "the template before it has gone"
+ANOTHER_TRY = "another try"
 
 _ORDERS_AT_ONCE = 32  # more would fill the queue of a template's socket
 
@@ -53,19 +54,36 @@ def promote(state: Arbiter, now: float) -> Outcome:
     ready = len(state.in_phase(SlotPhase.READY, of=coming.number))
     if ready < coming.wanted:
         return state, ()
-    state = state.with_generation(replace(coming, standing=Standing.SERVING))
-    actions: list[Action] = [AdoptGeneration(coming.number)]
+    state, adopted = adopt(state, coming)
+    actions = [*adopted]
     if before is not None:
         state, told = retire(state, before, now)
         actions += told
-    if coming.wanted != state.wanted:
-        actions.append(AnnounceWorkers(coming.wanted, state.wanted))
-    starting = state.phase is Phase.STARTING
-    state = replace(state, phase=Phase.SERVING, policy=coming.policy, wanted=coming.wanted)
-    if starting:
-        return state, (*actions, AnnounceServing(ready))
-    change = Change(coming.number, coming.why, coming.began, ready)
-    return replace(state, changes=(*state.changes, change)), tuple(actions)
+    if before is not None or state.phase is Phase.SERVING:
+        change = Change(coming.number, coming.why, coming.began, ready)
+        state = replace(state, changes=(*state.changes, change))
+    return state, tuple(actions)
+
+
+def adopt(state: Arbiter, generation: Generation) -> Outcome:
+    """This one serves from now on, by its own settings."""
+    actions: list[Action] = [AdoptGeneration(generation.number)]
+    wanted = generation.wanted or state.wanted  # one that rests says nothing of the number
+    if wanted != state.wanted:
+        actions.append(AnnounceWorkers(wanted, state.wanted))
+    state = state.with_generation(replace(generation, standing=Standing.SERVING))
+    return replace(state, policy=generation.policy, wanted=wanted), tuple(actions)
+
+
+def complete_start(state: Arbiter, now: float) -> Outcome:
+    """The start is over when all workers are ready for the first time."""
+    serving = state.serving
+    if state.phase is not Phase.STARTING or serving is None:
+        return state, ()
+    ready = len(state.in_phase(SlotPhase.READY, of=serving.number))
+    if ready < serving.wanted:
+        return state, ()
+    return replace(state, phase=Phase.SERVING), (AnnounceServing(ready),)
 
 
 def retire(state: Arbiter, generation: Generation, now: float) -> Outcome:
@@ -101,14 +119,13 @@ def start_next(state: Arbiter, now: float) -> Outcome:
             state = replace(state, has_let_go=True)
             actions.append(LetGo())
     number = state.last_generation + 1
-    why = state.reload_wanted or GONE_TEMPLATE
+    why = state.reload_wanted or (ANOTHER_TRY if state.loads.failures else GONE_TEMPLATE)
     if state.reload_wanted:
         actions.append(AnnounceReload())
         state = replace(state, reload_wanted="")
     actions.append(Say("info", f"Loading generation {number} in a fresh interpreter ({why})"))
-    generation = Generation(
-        number, TemplatePhase.LOADING, now, wanted=state.wanted, policy=state.policy, why=why, began=now
-    )
+    wanted = 0 if state.asked_for == 0 else state.wanted
+    generation = Generation(number, TemplatePhase.LOADING, now, wanted=wanted, policy=state.policy, why=why, began=now)
     state = replace(state.with_generation(generation), last_generation=number)
     return state, (*actions, StartTemplate(number))
 
@@ -200,4 +217,6 @@ def conclude(state: Arbiter, now: float) -> Outcome:
     return state, tuple(Conclude(one.generation, one.why, now - one.began, one.workers) for one in done)
 
 
-_STEPS: tuple[Callable[[Arbiter, float], Outcome], ...] = (promote, start_next, trim, order, end_retired, conclude)
+_STEPS: tuple[Callable[[Arbiter, float], Outcome], ...] = (
+    promote, complete_start, start_next, trim, order, end_retired, conclude,
+)  # fmt: skip

@@ -15,7 +15,7 @@ from ..events import (
     WorkerReady,
 )  # fmt: skip
 from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing, TemplatePhase
-from .reload import HUP, fail
+from .reload import fail
 
 
 def begin(plan: Plan, now: float, *, has_predecessor: bool) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -46,8 +46,7 @@ def template_loaded(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[
     if generation is None or generation.template is not TemplatePhase.LOADING:
         return state, ()
     generation = replace(generation, template=TemplatePhase.READY, since=now, policy=event.plan.policy)
-    if generation.why == HUP:
-        # A template that only replaces a dead one changes nothing about the number that TTIN and TTOU made.
+    if state.asked_for is None:
         generation = replace(generation, wanted=event.plan.wanted)
     state = replace(state.with_generation(generation), loads=state.loads.after_success())
     if generation.standing is Standing.RETIRING:
@@ -80,7 +79,8 @@ def template_failed(state: Arbiter, event: TemplateFailed, now: float) -> tuple[
         state = state.with_generation(generation)
     if generation.standing is Standing.RETIRING:
         return state, ()
-    return fail(state, generation, "could not be loaded", event.reason, now)
+    what = "can't listen" if generation.template is TemplatePhase.READY else "could not be loaded"
+    return fail(state, generation, what, event.reason, now)
 
 
 def worker_forked(state: Arbiter, event: WorkerForked, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -93,6 +93,9 @@ def worker_forked(state: Arbiter, event: WorkerForked, now: float) -> tuple[Arbi
 
 def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Tries again later, more and more slowly."""
+    slot = state.slot(event.slot)
+    if slot is None or slot.phase is not SlotPhase.ORDERED:
+        return state, ()
     births = state.births.after_failure(now)
     said: tuple[Action, ...] = ()
     if births is not state.births:

@@ -49,7 +49,7 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
         # It opens its logs, then its template has boot_timeout, and so have its workers.
         allowed_s = 2 * state.policy.boot_timeout_s + 5.0
         if now - successor.since > allowed_s:
-            state = state if not successor.pid else replace(state, successor=replace(successor, since=now))
+            state = replace(state, successor=replace(successor, since=now))
             sentence = f"The new arbiter (pid {successor.pid}) is not ready after {allowed_s:g} s; it is killed"
             actions += [Say("error", sentence), KillSuccessor(successor.pid)]
     return forgive(state, now), tuple(actions)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from ..actions import Action, ForgetGeneration, KillTemplate, Say
 from ..events import SignalArrived
-from ..state import Arbiter, Generation, Phase, Standing, TemplatePhase
-from .balance import GONE_TEMPLATE, retire
+from ..state import Arbiter, Generation, Phase, SlotPhase, Standing, TemplatePhase
+from .balance import adopt, retire
 from .stop import give_up
 
 HUP = "HUP"
 
-_WORDS_OF_EXCLUSION = ("lock", "Lock", "temporarily unavailable", "EAGAIN", "already in use")
+_WORDS_OF_EXCLUSION = re.compile(r"\bf?lock|Lock|temporarily unavailable|EAGAIN|already in use")
 _RETIRE_FIRST = (
     "If the application holds something exclusive (a lock file, a port), it can't be loaded beside itself: "
     "set reload_mode = retire_first and restart"
@@ -30,30 +31,37 @@ def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, t
     said: tuple[Action, ...] = ()
     if state.coming is not None:
         said = (Say("info", f"Got HUP: another reload follows generation {state.coming.number}"),)
-    return replace(state, reload_wanted=HUP), said
+    # What failed before need not fail again: nothing waits for its time.
+    births, loads = state.births.after_success(), state.loads.after_success()
+    return replace(state, reload_wanted=HUP, asked_for=None, births=births, loads=loads), said
 
 
 def reload_while_starting(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The same; a start that has trouble is given up for the new generation."""
     coming = state.coming
     in_trouble = state.births.failures or state.loads.failures
+    given_way: tuple[Action, ...] = ()
     if coming is not None and in_trouble and state.policy.can_load_again:
-        state = as_far_as_it_does(state, coming)
-        state = replace(state, births=state.births.after_success(), loads=state.loads.after_success())
-    return reload(state, event, now)
+        state, given_way = give_way(state, coming, now)
+    state, said = reload(state, event, now)
+    return state, (*given_way, *said)
 
 
-def as_far_as_it_does(state: Arbiter, coming: Generation) -> Arbiter:
-    """A generation that can't be completed serves with the workers that it has, until the next one comes."""
-    standing = Standing.RETIRING if state.serving is not None else Standing.SERVING
-    return state.with_generation(replace(coming, standing=standing))
+def give_way(state: Arbiter, coming: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """A generation that can't be completed makes way for the next one; until that comes it serves with the workers that
+    it has, if nobody else does.
+    """
+    if state.serving is None and has_workers(state, coming):
+        return adopt(state, coming)
+    return _drop(state, coming, now)
 
 
-def fail(
-    state: Arbiter, generation: Generation, what: str, reason: str, now: float
-) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Drops a generation that was coming; the one that serves never noticed."""
-    serving = state.serving
+def has_workers(state: Arbiter, generation: Generation) -> bool:
+    return bool(state.in_phase(SlotPhase.STARTING, SlotPhase.READY, of=generation.number))
+
+
+def _drop(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """It will not serve, and what it has got goes."""
     state, told = retire(state, generation, now)
     actions: list[Action] = [ForgetGeneration(generation.number), *told]
     if generation.template is TemplatePhase.LOADING and generation.pid:
@@ -61,22 +69,33 @@ def fail(
             replace(generation, standing=Standing.RETIRING, template=TemplatePhase.ENDING, since=now)
         )
         actions.append(KillTemplate(generation.number, generation.pid))
+    return state, tuple(actions)
+
+
+def fail(
+    state: Arbiter, generation: Generation, what: str, reason: str, now: float
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Drops a generation that was coming; the one that serves never noticed."""
+    serving = state.serving
+    state, actions = _drop(state, generation, now)
     subject = f"generation {generation.number} {what}"
     text = f"\n{reason.rstrip()}" if reason else ""
     if serving is not None and serving.template is not TemplatePhase.GONE:
         advice = "Correct it and send HUP again"
         last_line = reason.rstrip().rpartition("\n")[2]
-        if any(word in last_line for word in _WORDS_OF_EXCLUSION) or "boot_timeout" in what:
+        excluded = generation.template is TemplatePhase.LOADING and _WORDS_OF_EXCLUSION.search(last_line)
+        if excluded or "boot_timeout" in what:
             advice += f". {_RETIRE_FIRST}"
         said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}\n{advice}"
         return state, (Say("error", said), *actions)
-    if state.phase is Phase.STARTING and not generation.why and (reason or state.has_predecessor):
+    hopeless = reason or state.has_predecessor or not state.policy.can_load_again
+    if state.phase is Phase.STARTING and not generation.why and hopeless:
         state, ended = give_up(state, "the application could not be loaded", now)
         return state, (Say("error", f"The start failed: {subject}{text}"), *actions, *ended)
     state = replace(state, loads=state.loads.after_failure(now))
     others = "; the workers that are there go on" if serving is not None else ""
     wait_s = state.loads.not_before - now
     said = f"Generation {generation.number} {what}{others}; the next try is in {wait_s:.1f} s{text}"
-    if generation.why not in {"", GONE_TEMPLATE}:
+    if reason:
         said += "\nCorrect it; HUP tries at once"
     return state, (Say("error", said), *actions)

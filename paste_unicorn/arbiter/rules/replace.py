@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..actions import Action, ClearSlot, Say
 from ..events import ProcessExited, WorkerTired
 from ..state import Arbiter, Generation, Phase, Slot, SlotPhase, Standing, TemplatePhase
-from .reload import as_far_as_it_does, fail
+from .reload import fail, give_way, has_workers
 from .upgrade import successor_exited
 
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
@@ -89,14 +89,16 @@ def _template_exited(
         state = state.without_slot(slot.number)
     if was is TemplatePhase.ENDING or generation.standing is Standing.RETIRING:
         return state, (Say("debug", f"The template of generation {generation.number} {event.how}"),)
+    adopted: tuple[Action, ...] = ()
     if generation.standing is Standing.COMING:
-        if was is TemplatePhase.LOADING or state.serving is not None:
+        alone = state.serving is None and not state.has_predecessor
+        if was is TemplatePhase.LOADING or not alone or not has_workers(state, gone):
             when = "while it loaded the application" if was is TemplatePhase.LOADING else "while its workers started"
             return fail(state, gone, f"has lost its template, which {event.how} {when}", "", now)
-        state = as_far_as_it_does(state, gone)
+        state, adopted = give_way(state, gone, now)
     sentence = f"The template of generation {generation.number} (pid {event.pid}) {event.how}; its workers go on"
     if not state.policy.can_load_again:
         sentence += ". It is not known where the application came from: no worker can be replaced until a restart"
     elif state.phase is Phase.SERVING:
         sentence += " until those of a new one are ready"
-    return state, (Say("error", sentence),)
+    return state, (Say("error", sentence), *adopted)

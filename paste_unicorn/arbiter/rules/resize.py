@@ -11,14 +11,17 @@ from ..state import Arbiter, Standing
 
 def one_more(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """One worker more."""
+    if _rests(state):
+        return _change(state, "TTIN", 1)
     if state.wanted >= state.policy.most_workers:
         return state, (Say("warning", f"Got TTIN: {state.wanted} workers are the most that there can be"),)
-    resting = state.serving is not None and state.serving.wanted == 0
-    return _change(state, "TTIN", 1 if resting else state.wanted + 1)
+    return _change(state, "TTIN", state.wanted + 1)
 
 
 def one_fewer(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """One worker fewer: the oldest retires; the last one stays."""
+    if _rests(state):
+        return state, (Say("warning", "Got TTOU: all workers have retired already (WINCH)"),)
     if state.wanted <= 1:
         return state, (Say("warning", "Got TTOU: there is one worker only, and it stays"),)
     return _change(state, "TTOU", state.wanted - 1)
@@ -38,7 +41,12 @@ def rest(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tup
     return _wanting(state, 0), (Say("info", "Got WINCH: all workers retire; HUP brings them back"),)
 
 
+def _rests(state: Arbiter) -> bool:
+    return all(one.wanted == 0 for one in state.generations if one.standing is not Standing.RETIRING)
+
+
 def _wanting(state: Arbiter, wanted: int) -> Arbiter:
+    state = replace(state, asked_for=wanted)
     for generation in state.generations:
         if generation.standing is not Standing.RETIRING:
             state = state.with_generation(replace(generation, wanted=wanted))

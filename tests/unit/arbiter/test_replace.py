@@ -142,7 +142,7 @@ def test_a_killed_template_is_replaced_by_another_generation_while_its_workers_g
             "The template of generation 1 (pid 100) was killed by SIGKILL; its workers go on until those of a new one "
             "are ready",
         ),
-        Say("info", "Loading generation 2 in a fresh interpreter (its template has gone)"),
+        Say("info", "Loading generation 2 in a fresh interpreter (the template before it has gone)"),
         StartTemplate(2),
     )
     assert [one.template for one in story.state.generations] == [TemplatePhase.GONE, TemplatePhase.LOADING]
