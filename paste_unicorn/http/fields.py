@@ -7,7 +7,7 @@ names with an underscore get no key, so that no field can pass for another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import httptools
@@ -75,11 +75,17 @@ class Fields:
 
     Limits: `count` lines, `line_size` bytes in each, `head_size` bytes in a whole head. `header_map`: "drop", "refuse"
     or "dangerous" (names with an underscore are mapped like the others). `forwarder_headers`: names with an underscore
-    that are kept aside, for trusted peers, under every policy.
+    that are kept aside, for trusted peers, under every policy. `learn_shape`: see `Shapes.learn`.
     """
 
     def __init__(
-        self, count: int, line_size: int, head_size: int, header_map: str, forwarder_headers: Iterable[str]
+        self,
+        count: int,
+        line_size: int,
+        head_size: int,
+        header_map: str,
+        forwarder_headers: Iterable[str],
+        learn_shape: Callable[[list[str], dict[str, str], FieldBlock], None],
     ) -> None:
         self._count = count
         self._line_size = line_size
@@ -91,6 +97,7 @@ class Fields:
         self._cut = self._lines.__getitem__
         self._until_sample = 1
         self._hosts: set[str] = set()
+        self._learn_shape = learn_shape
         # Plain HTTP/1.1 requests leave llhttp ready for the next one; a parser that can be used again costs
         # less.
         self._judge_plain = httptools.HttpRequestParser(None).feed_data
@@ -124,9 +131,10 @@ class Fields:
                 if host not in self._hosts:
                     self._check_host(host, http11)
                 self._until_sample -= 1
+                block = FieldBlock(raw, environ, (), 0, False, True)
                 if not self._until_sample:
-                    self._remember(lines)
-                return FieldBlock(raw, environ, (), 0, False, True)
+                    self._remember(lines, block)
+                return block
             self._judge(head)
             return self._compose(raw, lines, environ, http11)
         except (Refused, httptools.HttpParserError) as error:
@@ -158,10 +166,14 @@ class Fields:
             if name not in names:
                 names[name] = self._key_of(name)
 
-    def _remember(self, lines: list[str]) -> None:
-        """Keep how the lines of this block are cut. llhttp has judged them: nothing that was refused is kept."""
+    def _remember(self, lines: list[str], block: FieldBlock) -> None:
+        """Keep how the lines of this plain block are cut, and its shape. llhttp has judged them: nothing that was
+        refused is kept."""
         self._until_sample = _SAMPLE
         known = self._lines
+        fresh = {line: known[line][0] for line in lines if line not in known}
+        if len(block.environ) == len(lines) and _RESERVED.isdisjoint(fresh.values()):
+            self._learn_shape(lines, fresh, block)
         if len(known) >= _REMEMBERED:
             known.clear()
         for line in lines:

@@ -1,7 +1,8 @@
 """Bytes in, request heads out; judged by llhttp (through httptools, strict) and by what llhttp leaves to us.
 
-Hot. A head that is byte for byte one that came before costs one dictionary lookup; one whose line and
-block of fields came before, two finds and two lookups; a new block costs what its new lines cost. llhttp
+Hot. A head that is byte for byte one that came before costs one dictionary lookup; one that differs from others
+in a few values, what llhttp and these values cost (`shapes.py`); one whose line and block of fields came before,
+two finds and two lookups; a new block costs what its new lines cost. llhttp
 judges every line before it enters a cache: field lines with an "x" put before their names, so that none of
 them changes the state of the one parser that is used again and again (`Connection: close` or `Upgrade`
 would end it); fields that frame the body once more under their own names.
@@ -19,6 +20,7 @@ from .head_cache import HeadCache
 from .refusals import EMPTY_LINES, Refused
 from .request import FieldBlock, Head, RequestLine
 from .request_line import RequestLines
+from .shapes import Shapes
 
 __all__ = ["Head", "HeadParser"]
 
@@ -32,8 +34,6 @@ _HEADS = (512, 256 << 10)
 _LINES = (1024, 128 << 10)
 _BLOCKS = (256, 256 << 10)
 _LARGEST_HOT_HEAD = 2048  # bytes: to hash more than that would cost more than it saves
-
-_new_tuple = tuple.__new__
 
 
 class HeadParser:
@@ -53,18 +53,25 @@ class HeadParser:
         forwarder_headers: Iterable[str] = (),
     ) -> None:
         self._head_limit = limit_request_head or _NO_LIMIT
-        self._request_lines = RequestLines(limit_request_line or _NO_LIMIT)
-        self._fields = Fields(
-            limit_request_fields or _NO_LIMIT,
-            limit_request_field_size or _NO_LIMIT,
-            self._head_limit,
-            header_map,
-            forwarder_headers,
-        )
+        line_size = limit_request_field_size or _NO_LIMIT
         self._heads = HeadCache[bytes, Head](*_HEADS)
         self._lines = HeadCache[bytes, RequestLine](*_LINES)
         self._blocks = HeadCache[bytes, FieldBlock](*_BLOCKS)
         self._blocks10 = HeadCache[bytes, FieldBlock](*_BLOCKS)
+        # No limit can be exceeded by a head that is smaller than each of them.
+        self._shapes = Shapes(
+            self._lines.young, self._read_line, self._heads, min(_LARGEST_HOT_HEAD, self._head_limit, line_size)
+        )
+        self._request_lines = RequestLines(limit_request_line or _NO_LIMIT)
+        self._fields = Fields(
+            limit_request_fields or _NO_LIMIT,
+            line_size,
+            self._head_limit,
+            header_map,
+            forwarder_headers,
+            self._shapes.learn,
+        )
+        self._of_shape = self._shapes.head
         self._find_head = self._heads.young.get
         self._find_line = self._lines.young.get
 
@@ -79,6 +86,10 @@ class HeadParser:
             if head is not None:
                 return head
         try:
+            if data[-4:] == b"\r\n\r\n":
+                head = self._of_shape(data)
+                if head is not None:
+                    return head
             return self._parse(data, seen)
         except Refused as refused:
             refused.request_line = (data.lstrip(b"\r\n")[:_LOGGED_LINE].splitlines() or [b""])[0]
@@ -103,15 +114,12 @@ class HeadParser:
             if known is not None:
                 return known
         raw_line = data[:line_end]
-        line = self._find_line(raw_line) or self._lines.recall(raw_line, line_end)
-        if line is None:
-            line = self._request_lines.parse(raw_line)
-            self._lines.keep(raw_line, line, line_end)
+        line = self._find_line(raw_line) or self._read_line(raw_line)
         http11 = line.http11
+        end = head_end + 4
         blocks = self._blocks if http11 else self._blocks10
         raw_block = data[line_end + 2 : head_end]
         block = blocks.young.get(raw_block) or blocks.recall(raw_block, len(raw_block))
-        end = head_end + 4
         if block is None:
             block = self._fields.block(raw_block, data, line_end, http11)
             if block is None:
@@ -119,15 +127,23 @@ class HeadParser:
                 head_end = data.find(b"\r\n\r\n", line_end)
                 return self._parse(data[: head_end + 4], seen)
             blocks.keep(raw_block, block, len(raw_block))
-            return _new_tuple(Head, (line, block, end, block.keep, block.body, None))
+            return Head(line, block, end, block.keep, block.body, None)
         if head_end > self._head_limit:
             # The block may have come before with a shorter line.
             self._fields.check_in_order(raw_block.split(b"\r\n"), 0, line_end)
         head = self._heads.recall(data, end)
         if head is None:
-            head = _new_tuple(Head, (line, block, end, block.keep, block.body, {}))
+            head = Head(line, block, end, block.keep, block.body, {})
             self._heads.keep(data, head, end)
         return head
+
+    def _read_line(self, raw_line: bytes) -> RequestLine:
+        """Of one that is not among the young. Raises Refused."""
+        line = self._lines.recall(raw_line, len(raw_line))
+        if line is None:
+            line = self._request_lines.parse(raw_line)
+            self._lines.keep(raw_line, line, len(raw_line))
+        return line
 
     def _skip_empty_lines(self, data: bytes, seen: int) -> Head | None:
         skipped = 2
@@ -138,7 +154,7 @@ class HeadParser:
         if len(data) == skipped:
             return None
         head = self._parse(data[skipped:], max(0, seen - skipped))
-        return head and head._replace(end=head.end + skipped)
+        return head and Head(head.line, head.block, head.end + skipped, head.keep, head.body, head.prepared)
 
     def _judge_unfinished(self, data: bytes, line_end: int, seen: int) -> None:
         """Judge what is there of a head, as far as it was not before."""

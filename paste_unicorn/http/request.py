@@ -1,13 +1,13 @@
 """What a request is: a request line and a block of header fields, each parsed once and then shared.
 
 Both live in the parser's caches and belong to many requests at a time: nobody changes them but for
-`Head.prepared`, where the next floor keeps what it derives from the same bytes. Nothing that depends on the peer
-or the body may go there.
+`prepared`, where the next floor keeps what it derives from the same bytes. Nothing that depends on the peer or the
+body may go there.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 # The forms of a request target (RFC 9112 §3.2); the fourth, authority-form, belongs to CONNECT, which we
 # refuse.
@@ -21,6 +21,7 @@ class RequestLine:
 
     __slots__ = (
         "authority",
+        "environ",
         "form",
         "http11",
         "method",
@@ -53,6 +54,16 @@ class RequestLine:
         self.plain = http11 and method != "HEAD"  # the answer is persistent by default, and has its body
         self.authority = authority  # of an absolute-form target: it replaces Host (RFC 9112 §3.2.2)
         self.form = form  # ORIGIN, ABSOLUTE or ASTERISK
+        self.environ = {  # what PEP 3333 has of it
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "RAW_URI": target,
+            "REQUEST_URI": target,
+            "SERVER_PROTOCOL": self.version,
+        }
+        if authority is not None:
+            self.environ["HTTP_HOST"] = authority
 
     def __repr__(self) -> str:
         return f"<RequestLine {self.method} {self.target} {self.version}>"
@@ -99,12 +110,54 @@ class FieldBlock:
         return [(name, value.strip(" \t\r")) for name, _, value in parts]
 
 
-class Head(NamedTuple):
+class Shape:
+    """What many heads have in common that differ in the values of a few fields only (`shapes.py`)."""
+
+    __slots__ = ("begin", "environ", "gaps", "prepared", "size")
+
+    def __init__(self, begin: str, gaps: tuple[tuple[str, str], ...], environ: dict[str, str]) -> None:
+        self.begin = begin  # the text between request line and first gap
+        self.size = len(begin)
+        self.gaps = gaps  # the key of each value that differs, and the text between it and the next one
+        self.environ = environ  # as in `FieldBlock`; the values that differ are empty
+        self.prepared: dict[Any, dict[str, Any]] = {}  # room for what the next floor makes of what they share
+
+
+_NOTHING: dict[str, str] = {}
+
+
+class Head:
     """A complete request head."""
 
-    line: RequestLine
-    block: FieldBlock
-    end: int  # index of the first byte after the head
-    keep: bool  # version and Connection allow a next request
-    body: int  # 0: none; n: so many bytes; -1: chunked
-    prepared: dict[Any, dict[str, Any]] | None  # room for what the next floor makes of it, where the head is kept
+    __slots__ = ("_block", "_data", "body", "end", "fresh", "keep", "line", "prepared", "shape")
+
+    def __init__(
+        self,
+        line: RequestLine,
+        block: FieldBlock | None,
+        end: int,
+        keep: bool,
+        body: int,
+        prepared: dict[Any, dict[str, Any]] | None,
+        shape: Shape | None = None,
+        fresh: dict[str, str] = _NOTHING,
+        data: bytes = b"",
+    ) -> None:
+        self.line = line
+        self._block = block  # None where it follows from the next ones
+        self.end = end  # index of the first byte after the head
+        self.keep = keep  # version and Connection allow a next request
+        self.body = body  # 0: none; n: so many bytes; -1: chunked
+        self.prepared = prepared  # room for what the next floor makes of it, or of its shape, where that is kept
+        self.shape = shape
+        self.fresh = fresh  # its own values, where it has a shape
+        self._data = data  # the bytes of a head that has a shape
+
+    @property
+    def block(self) -> FieldBlock:
+        """Of a head with a shape it is made when first asked for: only some logs and hooks do."""
+        if self._block is None:
+            assert self.shape is not None
+            raw = self._data[len(self.line.raw) + 2 : -4]
+            self._block = FieldBlock(raw, {**self.shape.environ, **self.fresh}, (), 0, False, True)
+        return self._block

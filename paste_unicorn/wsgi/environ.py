@@ -1,7 +1,8 @@
 """Request and peer to environ (PEP 3333, "environ Variables"), by one copy of a prepared base.
 
 Hot: `Environs.make` runs once a request. What follows from the bytes of a head alone is computed once where the parser
-keeps that head (`Head.prepared`): then a request costs one dictionary copied and the peer laid over it.
+keeps that head (`Head.prepared`): then a request costs one dictionary copied and the peer laid over it. Of a head that
+differs from others in a few values (`Shape`) it is what they share, and the values are laid over it too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..http.refusals import CONTRADICTING_SCHEMES, Refused
-from ..http.request import FieldBlock, Head, RequestLine
+from ..http.request import FieldBlock, Head, RequestLine, Shape
 
 Environ = dict[str, Any]
 
@@ -70,40 +71,56 @@ class Environs:
         memory = head.prepared
         if memory is None:
             environ = self._build(head.line, head.block)
-        else:
+        elif head.shape is None:
             ready = memory.get(self)
             if ready is None:
                 ready = memory[self] = self._build(head.line, head.block)
             environ = ready.copy()
+        else:
+            ready = memory.get(self)
+            if ready is None:
+                ready = memory[self] = self._share(head.shape)
+            if ready:
+                environ = ready.copy()
+                environ.update(head.line.environ)
+                environ.update(head.fresh)
+            else:
+                environ = self._build(head.line, head.block)
         environ.update(peer)
+        return environ
+
+    def _share(self, shape: Shape) -> Environ:
+        """Everything that heads of one shape share; nothing where more follows from their own values, or lines, than
+        these by themselves."""
+        if self._prefix or (self._trusted and any(key in self._scheme_keys for key, _ in shape.gaps)):
+            return {}
+        environ = self._base.copy()
+        environ.update(shape.environ)
+        if self._trusted:
+            self._set_scheme(environ, shape.environ)
         return environ
 
     def _build(self, line: RequestLine, block: FieldBlock) -> Environ:
         """Everything that follows from the bytes of the head alone."""
         environ = self._base.copy()
         environ.update(block.environ)
-        environ["REQUEST_METHOD"] = line.method
-        environ["PATH_INFO"] = _below(line.path, self._prefix) if self._prefix else line.path
-        environ["QUERY_STRING"] = line.query
-        environ["RAW_URI"] = environ["REQUEST_URI"] = line.target
-        environ["SERVER_PROTOCOL"] = line.version
-        if line.authority is not None:
-            # RFC 9112 §3.2.2: the authority of an absolute-form target replaces the Host field.
-            environ["HTTP_HOST"] = line.authority
+        environ.update(line.environ)
+        if self._prefix:
+            environ["PATH_INFO"] = _below(line.path, self._prefix)
         if self._trusted:
-            if not self._scheme_keys.isdisjoint(block.environ):
-                environ["wsgi.url_scheme"] = self._forwarded_scheme(block)
+            self._set_scheme(environ, block.environ)
             if block.forwarder:
                 self._forward(environ, block, line)
         return environ
 
-    def _forwarded_scheme(self, block: FieldBlock) -> str:
-        says_https = [
-            block.environ[key].strip().lower() == value for key, value in self._secure_schemes if key in block.environ
-        ]
+    def _set_scheme(self, environ: Environ, fields: Mapping[str, str]) -> None:
+        """What a trusted proxy says of the scheme."""
+        if self._scheme_keys.isdisjoint(fields):
+            return
+        says_https = [fields[key].strip().lower() == value for key, value in self._secure_schemes if key in fields]
         if any(says_https) != all(says_https):
             raise Refused(CONTRADICTING_SCHEMES)
-        return "https" if says_https[0] else "http"
+        environ["wsgi.url_scheme"] = "https" if says_https[0] else "http"
 
     def _forward(self, environ: Environ, block: FieldBlock, line: RequestLine) -> None:
         """Fields with an underscore that this trusted peer may set; of `forwarder_headers` only."""
