@@ -102,7 +102,7 @@ def start_next(state: Arbiter, now: float) -> Outcome:
     if state.coming is not None or not state.policy.can_load_again:
         return state, ()
     if not state.reload_wanted:
-        lacking = serving is None or (serving.template is TemplatePhase.GONE and serving.wanted > 0)
+        lacking = serving is None or serving.template is TemplatePhase.GONE
         if not lacking or now < state.loads.not_before:
             return state, ()
     actions: list[Action] = []
