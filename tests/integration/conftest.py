@@ -1,7 +1,8 @@
-"""Sample configurations in a folder of their own, with a free port where they have theirs."""
+"""Sample configurations in a folder of their own, with a free port where they have theirs; examples of the pages."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,22 @@ from typing import NamedTuple
 import pytest
 from support.server import free_port
 
-SAMPLES = Path(__file__).resolve().parents[2] / "sample_configs"
+TOP = Path(__file__).resolve().parents[2]
+SAMPLES = TOP / "sample_configs"
+
+
+def documented(page: str, name: str) -> str:
+    """The code that stands under this name on a page of docs/."""
+    text = (TOP / "docs" / page).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, f"{page} has no {name}"
+    return found[1]
+
+
+def opened(pid: int, path: Path) -> int:
+    """How many descriptors of the process are this file."""
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(os.readlink(folder / name) == str(path) for name in os.listdir(folder))
 
 
 class Sample(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from integration.conftest import Sample
+from integration.conftest import Sample, documented, opened
 from support.client import Answer
 from support.server import Server, free_port, serve
 
@@ -126,3 +126,28 @@ def test_overlay_serves_a_quickstarted_project_without_touching_it(
     with serve(ini, port=overlay.port, runner=runner, env={"PYTHONPATH": str(project)}) as server:
         visit(server)
     assert (project / "development.ini").read_bytes() == before
+
+
+@pytest.mark.parametrize("hooks", [(), ("pre_fork", "post_fork")])
+def test_hooks_of_the_fork_safety_page_keep_connections_of_the_warm_up_from_workers(
+    hooks: tuple[str, ...], project: Path
+) -> None:
+    (project / "wiki" / "hooks.py").write_text(documented("fork_safety.md", "hooks.py"))
+    port = free_port()
+    lines = [
+        "use = egg:gunicorn#main",
+        "workers = 2",
+        "warmup = /demo",
+        *(f"{one} = wiki.hooks.{one}" for one in hooks),
+    ]
+    text = (project / "development.ini").read_text()
+    ini = project / f"warm_{len(hooks)}.ini"
+    ini.write_text(text.replace("use = egg:gearbox#wsgiref", "\n".join(lines)).replace("port = 8080", f"port = {port}"))
+    with serve(ini, port=port, env={"PYTHONPATH": str(project)}, ready=None) as server:
+        log = server.wait_for_log("Serving ")
+        assert "GET /demo: 200 in " in log
+        workers = [process.pid for process in server.titled("unicorn: worker")]
+        shared = [opened(pid, project / "devdata.db") for pid in workers]
+        assert shared == ([0, 0] if hooks else [1, 1])
+        if hooks:
+            visit(server)

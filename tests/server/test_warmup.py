@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.checks import ask_each_worker
 from support.processes import is_alive
 from support.server import Server, run_to_end, serve, wait_for
 
@@ -23,15 +24,10 @@ def asked(server: Server, target: str = "/") -> Any:
 
 
 def answers_of_both(server: Server) -> list[dict[str, int]]:
-    """What each of two workers says: the second while the first is stopped."""
-    first = asked(server)
-    os.kill(first["pid"], signal.SIGSTOP)
-    try:
-        second = asked(server)
-    finally:
-        os.kill(first["pid"], signal.SIGCONT)
-    assert first["pid"] != second["pid"]
-    return [first, second]
+    """What each of two workers says, by pid."""
+    answers = [json.loads(answer.body) for answer in ask_each_worker(server).values()]
+    assert len({answer["pid"] for answer in answers}) == 2
+    return answers
 
 
 def importers(server: Server) -> list[int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+import os
+import signal
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from support.client import Answer, BadAnswer, Client, request_bytes
-from support.server import Server
+from support.processes import read_process
+from support.server import Server, wait_for
 
 FOLLOWER = b"GET /answer?%7B%22key%22%3A%22follower%22%7D HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SMALL_PAGE = 600  # bytes
@@ -123,3 +127,27 @@ def is_cut(client: Client, method: str = "GET") -> bool:
     except (BadAnswer, ConnectionResetError):
         return True
     return False
+
+
+def ask_each_worker(server: Server, target: str = "/") -> dict[int, Answer]:
+    """One answer of each worker, by pid: the others are stopped meanwhile."""
+    pids = {process.pid for process in server.titled("unicorn: worker")}
+    answers = {}
+    for pid in sorted(pids):
+        with _stopped(pids - {pid}):
+            answers[pid] = server.get(target)
+    return answers
+
+
+@contextlib.contextmanager
+def _stopped(pids: set[int]) -> Iterator[None]:
+    """These processes stand still. One that is only about to would still be woken for a connection, and nobody else."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in pids:
+            wait_for(lambda pid=pid: getattr(read_process(pid), "state", "T") == "T", f"{pid} to stop")  # type: ignore[misc]
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
