@@ -31,13 +31,13 @@ class HookSettings:
     )  # fmt: skip
     pre_fork: Hook | None = row(
         "pre_fork", HookKind("pre_fork"), None,
-        "Called in the template, which forks the workers, just before each fork: `(server, worker)`. The place to close "
-        "what loading and warm-up opened (docs/fork_safety.md).",
+        "Called in the template, which forks the workers, just before each fork: `(server, worker)`. The place to "
+        "close what loading and warm-up opened (docs/fork_safety.md).",
     )  # fmt: skip
     post_fork: Hook | None = row(
         "post_fork", HookKind("post_fork"), None,
-        "Called in the worker just after it was forked: `(server, worker)`. The place to forget inherited connections, to "
-        "start threads and to seed generators (docs/fork_safety.md).",
+        "Called in the worker just after it was forked: `(server, worker)`. The place to forget inherited "
+        "connections, to start threads and to seed generators (docs/fork_safety.md).",
     )  # fmt: skip
     post_worker_init: Hook | None = row(
         "post_worker_init", HookKind("post_worker_init"), None,
