@@ -52,11 +52,12 @@ _COUNTERS = (
     "handed_off",         # connections that siblings, or a later generation, got from this worker
     "taken_over",         # connections that it got from others
     "answered_before_retiring",  # requests answered when it was told to go
+    "memory",             # bytes resident at the last look, about once a second; 0 where nobody can tell
 )  # fmt: skip
 _LATENCY = len(_COUNTERS)
 _COUNTER_WORDS = _LATENCY + len(LATENCY_BOUNDS_S) + 1
 REFUSED, APPLICATION_ERRORS, BYTES_IN, BYTES_OUT, CONNECTIONS, UNCELLED = range(5, 11)
-HANDED_OFF, TAKEN_OVER, ANSWERED_BEFORE_RETIRING = range(11, 14)
+HANDED_OFF, TAKEN_OVER, ANSWERED_BEFORE_RETIRING, MEMORY = range(11, 15)
 
 # A request cell. `first` and `last` are the same number, counted up by each writing and never 0; the writer stores
 # first ... last in this order, a reader copies `last` first: if they differ the cell was being written.

@@ -83,11 +83,15 @@ class ReportRunning:
 
 @dataclass(frozen=True)
 class ClearSlot:
-    """The worker has been reaped and reported."""
+    """The worker has been reaped. If nobody had told it to go, `report` what it was doing; `killed_by` is the name of
+    the signal that ended it.
+    """
 
     slot: int
     pid: int
     age: int
+    report: bool = False
+    killed_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,10 @@ from .listeners import OpenListeners
 from .perform import Performer
 from .rules.boot import begin
 from .rules.overdue import next_look
-from .signals import Signals
+from .signals import Signals, signal_name
 from .state import Arbiter, SlotPhase
 from .succession import Succession
+from .weighing import Weighing
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
@@ -127,6 +128,7 @@ class Shell:
         self._events: deque[Event] = deque()
         self._state: Arbiter
         self._looked_at = time.monotonic()  # for what may be overdue
+        self._weighing = Weighing(lambda: self._generations.logs.error)
 
     def run(self, state: Arbiter, actions: tuple[Any, ...]) -> NoReturn:
         """Go on from this state, for ever."""
@@ -169,7 +171,7 @@ class Shell:
             self._reap()
         if time.monotonic() >= look_at:
             self._looked_at = time.monotonic()
-            self._events.append(TimePassed(self._progress()))
+            self._events.append(TimePassed(self._progress(), self._weighing.weigh(self._state, self._looked_at)))
 
     def _handle(self, event: Event) -> None:
         try:
@@ -254,9 +256,10 @@ class Shell:
         # A worker that said that it was ready and then ended must be heard in this order.
         self._read_reports()
         if os.WIFSIGNALED(status):
-            number = signal.Signals(os.WTERMSIG(status))
-            how = f"was killed by {number.name}"
-            self._events.append(ProcessExited(pid, how, False, number in _OWN_FAULTS, self._has_worked(pid)))
+            number = os.WTERMSIG(status)
+            name = signal_name(number)
+            how = f"was killed by {name}"
+            self._events.append(ProcessExited(pid, how, False, number in _OWN_FAULTS, self._has_worked(pid), name))
         else:
             code = os.waitstatus_to_exitcode(status)
             how = "has ended" if code == 0 else f"has ended with exit code {code}"

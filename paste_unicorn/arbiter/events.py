@@ -94,7 +94,7 @@ class WorkerTired:
 @dataclass(frozen=True)
 class ProcessExited:
     """A child of ours or of a template was reaped; `how` in words, `by_itself` if no signal from outside did
-    it, `has_worked` if it was a worker that had been given requests.
+    it, `has_worked` if it was a worker that had been given requests, `killed_by` the signal's name.
     """
 
     pid: int
@@ -102,6 +102,7 @@ class ProcessExited:
     clean: bool
     by_itself: bool
     has_worked: bool = False
+    killed_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def plan_of(settings: Settings, runner: Runner, *, can_load_again: bool) -> Plan
         lifetime_s=processes.max_worker_lifetime_s,
         lifetime_jitter_s=processes.max_worker_lifetime_jitter_s,
         most_memory=processes.max_worker_memory,
+        memory_kind=processes.max_worker_memory_kind,
         upgrade_at_once=processes.upgrade == "auto",
         no_upgrade=no_upgrade,
     )

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..ops.access_log import Served
-from ..ops.escaping import escaped
-from ..scoreboard import CellReading, Scoreboard, SlotReading
+from ..ops.last_words import describe, last_words, out_of_memory, unanswered
+from ..ops.oom import count_kills
+from ..scoreboard import Scoreboard, SlotReading
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
+    from .actions import ClearSlot
 
 
 class Obituaries:
@@ -25,6 +26,7 @@ class Obituaries:
         self._logs = logs  # those that are in force
         self._overdue: set[int] = set()  # pids of workers whose requests were reported before they are killed
         self._finished = self._handed_off = self._lost = 0  # since the last summary
+        self._oom_kills = count_kills()  # that were told, or happened before
 
     def report_running(self, slot: int, pid: int) -> None:
         """Log what the worker is doing, before it is killed for it."""
@@ -33,19 +35,24 @@ class Obituaries:
             return
         self._overdue.add(pid)
         for cell in reading.running:
-            self._logs().error.error("Worker %d (pid %d) is running %s", slot, pid, _describe(cell))
+            self._logs().error.error(
+                "Worker %d (pid %d) is running %s", slot, pid, describe(cell, time.monotonic())
+            )  # fmt: skip
 
-    def write(self, slot: int, pid: int) -> None:
+    def write(self, ended: ClearSlot) -> None:
         """The worker has been reaped: log what it did not finish, count what it did, and clear its row."""
-        reading = self._scoreboard.read(slot)
-        if reading.pid != pid:
+        reading = self._scoreboard.read(ended.slot)
+        if reading.pid != ended.pid:
             return
-        counters = reading.counters
-        self._finished += reading.requests - counters.get("answered_before_retiring", 0)
-        self._handed_off += counters.get("handed_off", 0)
-        self._lost += len(reading.running)
-        self._report_lost(slot, reading)
-        self._scoreboard.clear(slot)
+        if ended.report:
+            self._report(ended, reading)
+        else:
+            counters = reading.counters
+            self._finished += reading.requests - counters["answered_before_retiring"]
+            self._handed_off += counters["handed_off"]
+            self._lost += len(reading.running)
+        self._log_unanswered(reading)
+        self._scoreboard.clear(ended.slot)
 
     def summary(self) -> str:
         """What workers did between being told to go and their end, since the last call."""
@@ -53,38 +60,26 @@ class Obituaries:
         self._finished = self._handed_off = self._lost = 0
         return said
 
-    def _report_lost(self, slot: int, reading: SlotReading) -> None:
+    def _report(self, ended: ClearSlot, reading: SlotReading) -> None:
+        """That it ended has been said; this is what it was doing."""
+        hint = self._oom_hint() if ended.killed_by == "SIGKILL" else ""
+        for sentence in last_words(reading, ended.killed_by, time.monotonic(), hint):
+            self._logs().error.error("Worker %d (pid %d) %s", ended.slot, ended.pid, sentence)
+
+    def _oom_hint(self) -> str:
+        before, now = self._oom_kills, count_kills()
+        self._oom_kills = now
+        if before is None or now is None or now.killed <= before.killed:
+            return ""
+        return out_of_memory(now.killed - before.killed, now)
+
+    def _log_unanswered(self, reading: SlotReading) -> None:
         how = "aborted" if self._scoreboard.stopping else "worker-died"
         if reading.pid in self._overdue:
             self._overdue.discard(reading.pid)
             how = "timeout"
-        logs = self._logs()
+        access = self._logs().access
+        if access is None:
+            return
         for cell in reading.running:
-            if how == "worker-died":
-                logs.error.error("Worker %d (pid %d) ended within %s", slot, reading.pid, _describe(cell))
-            if logs.access is not None:
-                logs.access.write(_unanswered(cell, reading, how))
-
-
-def _describe(cell: CellReading) -> str:
-    seconds = time.monotonic() - cell.started
-    peer = f", for {cell.peer}" if cell.peer else ""
-    return f'"{escaped(cell.request_line)}" since {seconds:.1f} s{peer}'
-
-
-def _unanswered(cell: CellReading, reading: SlotReading, how: str) -> Served:
-    return Served(
-        peer=cell.peer,
-        request_line=cell.request_line,
-        environ=None,
-        fields=(),
-        status=0,
-        status_text="",
-        response_fields=[],
-        body_bytes=0,
-        duration_s=time.monotonic() - cell.started,
-        wall_time=time.time(),
-        pid=reading.pid,
-        generation=reading.generation,
-        how=how,
-    )
+            access.write(unanswered(cell, reading, how, time.monotonic(), time.time()))

@@ -117,7 +117,7 @@ class Performer:
         self._obituaries.report_running(action.slot, action.pid)
 
     def clear_slot(self, action: ClearSlot) -> None:
-        self._obituaries.write(action.slot, action.pid)
+        self._obituaries.write(action)
         self._hooks.call("child_exit", self._server(), self._hooks.worker(action.pid, action.age))
 
     def announce_workers(self, action: AnnounceWorkers) -> None:

@@ -65,6 +65,14 @@ class Signals:
         os.close(self._writer)
 
 
+def signal_name(number: int) -> str:
+    """As people call it; those of the real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def has_the_terminal() -> bool:
     """Whether we have a terminal and are in its foreground, so that a SIGINT comes from its keyboard, and a SIGWINCH
     from its window.

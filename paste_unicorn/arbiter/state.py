@@ -75,6 +75,7 @@ class Policy:
     lifetime_s: float = 0.0  # age at which a worker is replaced
     lifetime_jitter_s: float = 0.0
     most_memory: int = 0  # of a worker
+    memory_kind: str = "private"  # which memory that means
     upgrade_at_once: bool = False  # the successor's readiness ends this arbiter
     no_upgrade: str = ""  # why there can't be a successor, and what to do instead
 

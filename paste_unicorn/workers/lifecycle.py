@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from ..http.response import ResponseHeads
-from ..ops import backtraces
+from ..ops import backtraces, memory
 from ..ops.logs import Logs
 from ..process import leave, signal_stack
 from ..process.channel import report
@@ -21,8 +22,8 @@ from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import Imported, Ready
-from ..scoreboard import Scoreboard, SlotWriter, State
+from ..process.messages import Imported, Ready, Tired
+from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.environ import Environs
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
@@ -34,10 +35,13 @@ from .fittings import make_environs, make_parser
 from .listening import Listening
 from .loop import make_loop
 from .peers import Peers
+from .recycling import CountedExchange, request_limit
 from .sync import SyncWorker
 
 if TYPE_CHECKING:
     from ..settings.resolve import Settings
+
+WEIGH_S = 1.0  # how often a worker looks how much memory it has
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -86,6 +90,7 @@ class Worker:
         self._reopen_wanted = False
         self._retiring = False
         self._known_modules: set[str] = set()
+        self._weigh_at = 0.0  # monotonic seconds
         self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
         self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
         self._hooks = Hooks(orders.settings, self._log)
@@ -99,8 +104,9 @@ class Worker:
         wakeup = self._install_signals()
         collect_often()
         self._hooks.call("post_fork", self._hook_server, self._hook_worker)
-        self._loop = make_worker(orders, self._slot, self._request_hooks(), wakeup, self._each_round)
+        self._loop = make_worker(orders, self._slot, self._request_hooks(), wakeup, self._each_round, self._say_tired)
         self._hooks.call("post_worker_init", self._hook_worker)
+        self._weigh()
         self._slot.set_state(State.READY)
         report(orders.reports, Ready(orders.slot, orders.generation, os.getpid()))
 
@@ -180,8 +186,20 @@ class Worker:
             self._orders.logs.reopen()
         if self._orders.lifeline.is_cut():
             leave.child(EXIT_FAILED)
+        if time.monotonic() >= self._weigh_at:
+            self._weigh()
         if self._orders.reloading:
             self._report_imports()
+
+    def _weigh(self) -> None:
+        """For whoever has to say later what ended this worker."""
+        self._weigh_at = time.monotonic() + WEIGH_S
+        self._slot.counters[MEMORY] = memory.resident_bytes() or 0
+
+    def _say_tired(self, why: str) -> None:
+        """The arbiter lets us go when a replacement is ready; until then we go on."""
+        with contextlib.suppress(OSError):  # no arbiter any more: the end is near anyway
+            report(self._orders.reports, Tired(self._orders.slot, os.getpid(), why))
 
     def _report_imports(self) -> None:
         """Files of modules that only this process imported: the runner's reloader can't see them."""
@@ -203,6 +221,7 @@ def make_worker(
     hooks: RequestHooks,
     wakeup_fd: int,
     each_round: Callable[[], None],
+    say_tired: Callable[[str], None],
 ) -> SyncWorker:
     """The worker of the class that the settings want, wired up from them."""
     settings, logs = orders.settings, orders.logs
@@ -214,7 +233,7 @@ def make_worker(
         listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
         peers=Peers(settings.proxies.forwarded_allow_ips.trusts, _environs(orders)),
         parser=make_parser(settings),
-        exchange=Exchange(orders.application, answering, slot, logs, orders.generation, hooks),
+        exchange=_exchange(orders, answering, slot, hooks, say_tired),
         answering=answering,
         deadlines=Deadlines(
             header_s=requests.header_timeout_s,
@@ -235,6 +254,18 @@ def make_worker(
         wakeup_fd=wakeup_fd,
         each_round=each_round,
     )
+
+
+def _exchange(
+    orders: WorkerOrders,
+    answering: Answering,
+    slot: SlotWriter,
+    hooks: RequestHooks,
+    say_tired: Callable[[str], None],
+) -> Exchange:
+    given = (orders.application, answering, slot, orders.logs, orders.generation, hooks)
+    limit = request_limit(orders.settings)
+    return CountedExchange(*given, limit=limit, say_tired=say_tired) if limit else Exchange(*given)
 
 
 def _environs(orders: WorkerOrders) -> dict[tuple[Listener, bool], Environs]:

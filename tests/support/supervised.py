@@ -36,6 +36,7 @@ class Supervised:
     def __init__(self, global_conf: dict[str, str], local_conf: dict[str, str]) -> None:
         self.loaded = {"global": global_conf, "local": local_conf}
         self.value = os.urandom(8).hex()  # tells one load of the application from another
+        self.eaten = bytearray()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         name = environ["PATH_INFO"].strip("/")
@@ -94,6 +95,12 @@ class Supervised:
     def do_crash(self, query: dict[str, str]) -> str:
         os.kill(os.getpid(), signal.SIGSEGV)
         return "never"
+
+    def do_eat(self, query: dict[str, str]) -> str:
+        """Keeps `mb` mebibytes more, written to, so that this process has them alone."""
+        _touch(query)
+        self.eaten += bytes([1]) * (int(query["mb"]) << 20)
+        return str(len(self.eaten))
 
     def do_exit(self, query: dict[str, str]) -> str:
         os._exit(int(query["code"]))

@@ -47,7 +47,8 @@ def forgive(state: Arbiter, now: float) -> Arbiter:
 
 def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     state = state.without_slot(slot.number)
-    cleared = ClearSlot(slot.number, event.pid, slot.age)
+    ended_by_us = slot.phase in _ENDED_BY_US
+    cleared = ClearSlot(slot.number, event.pid, slot.age, not ended_by_us, "" if ended_by_us else event.killed_by)
     who = f"Worker {slot.number} (pid {event.pid})"
     unborn = slot.ready_since is None
     by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
@@ -62,7 +63,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         when = "before it was ready" if unborn else "just after it was ready"
         state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}", now)
         return state, (cleared, *failed)
-    if slot.phase in _ENDED_BY_US:
+    if ended_by_us:
         # That something took too long, and was killed for it, has been said.
         return state, (Say("debug" if event.clean else "info", f"{who} {event.how}"), cleared)
     if not stillborn or not event.by_itself:
@@ -70,7 +71,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         return state, (Say("info" if event.clean else "error", sentence), cleared)
     births = state.births.after_failure(now)
     if births is state.births:  # another one of the same attempt
-        return state, (Say("debug", f"{who} {event.how}"), cleared)
+        return state, (Say("debug", f"{who} {event.how}"), replace(cleared, report=False))
     when = "before it was ready" if unborn else "just after it was ready"
     sentence = f"{who} {event.how} {when}; the next try is in {births.not_before - now:.1f} s"
     if births.failures > 1:

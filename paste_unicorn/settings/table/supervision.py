@@ -13,7 +13,6 @@ from ..places import Path
 from ..row import Stage, row
 from ..warmup import Warmup, WarmupRequest
 
-_RECYCLING = "workers live until they are stopped"
 _RELOAD = "`paster serve --reload` is what works today"
 _STATUS = "no status page is served"
 
@@ -24,33 +23,28 @@ class SupervisionSettings:
 
     max_requests: int = row(
         "max_requests", Whole(), 0,
-        "Requests after which a worker is replaced; 0 is never.",
-        stage=Stage.LATER, advice=_RECYCLING,
+        "Requests after which a worker is replaced, its replacement ready first; 0 is never.",
     )  # fmt: skip
     max_requests_jitter: int = row(
         "max_requests_jitter", Whole(), 0,
-        "At most this many requests are added to `max_requests`, by chance.",
-        stage=Stage.LATER, advice=_RECYCLING,
+        "At most this many requests are added to `max_requests`, by chance, so that workers take turns.",
     )  # fmt: skip
     max_worker_memory: int = row(
         "max_worker_memory", Size(), 0,
         "Memory beyond which a worker is replaced between two requests; 0 is never.",
-        stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_memory_kind: str = row(
         "max_worker_memory_kind", Choice("private", "rss"), "private",
-        "Which memory is meant by `max_worker_memory`.",
-        stage=Stage.LATER, advice=_RECYCLING,
+        "Which memory is meant by `max_worker_memory`: what a worker has alone (`private`), or all that lies in main "
+        "memory (`rss`), of which workers share most.",
     )  # fmt: skip
     max_worker_lifetime_s: float = row(
         "max_worker_lifetime", Duration(), 0.0,
         "Age at which a worker is replaced; 0 is never.",
-        stage=Stage.LATER, advice=_RECYCLING,
     )  # fmt: skip
     max_worker_lifetime_jitter_s: float = row(
         "max_worker_lifetime_jitter", Duration(), 0.0,
-        "At most this much is added to `max_worker_lifetime`, by chance.",
-        stage=Stage.LATER, advice=_RECYCLING,
+        "At most this much is added to `max_worker_lifetime`, spread over the workers.",
     )  # fmt: skip
     workers_max: int = row(
         "workers_max", Whole(0, 1024), 0,

@@ -15,7 +15,7 @@ def test_a_killed_worker_is_said_and_replaced_at_once() -> None:
     story = serving()
     assert story.dies(102) == (
         Say("error", "Worker 2 (pid 102) was killed by SIGKILL; it is replaced"),
-        ClearSlot(2, 102, 2),
+        ClearSlot(2, 102, 2, report=True),
         ForkWorker(1, 2, 3),
     )
 
@@ -41,7 +41,7 @@ def test_a_worker_that_dies_before_it_is_ready_is_replaced_later() -> None:
     assert said == Say(
         "error", "Worker 1 (pid 101) has ended with exit code 3 before it was ready; the next try is in 0.1 s"
     )
-    assert cleared == ClearSlot(1, 101, 1)
+    assert cleared == ClearSlot(1, 101, 1, report=True)
     assert story.look(after_s=0.09) == ()
     assert story.look(after_s=0.02) == (ForkWorker(1, 1, 2),)
 

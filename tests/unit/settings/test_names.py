@@ -166,7 +166,6 @@ NOTES = [
      "the error log, never to clients"),
     ("threadpool_max_requests = 5", "warning", f"{AT} threadpool_max_requests: Paste#http's name; no effect here: it "
      "counts requests of a thread; max_requests counts those of a process"),
-    ("max_requests = 1000", "warning", f"{AT} max_requests: not there yet: workers live until they are stopped"),
     ("reload = true", "warning", f"{AT} reload: not there yet: `paster serve --reload` is what works today"),
     ("reload_canary = 5s", "warning",
      f"{AT} reload_canary: not there yet: a new generation serves for good as soon as its workers are ready"),
@@ -196,6 +195,7 @@ NOTES = [
     ("http_protocols = h1", "", ""),
     ("protocol = http", "", ""),
     ("max_requests = 0", "", ""),
+    ("max_requests = 1000\nmax_worker_memory_kind = rss", "", ""),
     ("threads = 1\nworker_class = gunicorn.workers.sync.SyncWorker", "", ""),
     ("dirty_workers = 0", "", ""),
 ]  # fmt: skip

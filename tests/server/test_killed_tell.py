@@ -1,0 +1,153 @@
+"""A worker that was ended from outside is reported with what it was doing, and each request gets its access line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cgroups import limited
+from support.client import Client, request_bytes
+from support.processes import send_signal
+from support.server import Server, serve, wait_for
+
+APP = "paste.app_factory = support.supervised:make_app"
+SETTINGS = {"workers": "2", "accesslog": "{directory}/access.log", "access_log_format": "json"}
+MEMORY = re.compile(r"had \d+\.\d MiB of memory \(resident\) at its last sign of life, \d+\.\d s ago")
+
+
+def workers(server: Server) -> list[int]:
+    return [process.pid for process in server.titled("unicorn: worker")]
+
+
+def access_line(server: Server, mark: str) -> dict[str, Any]:
+    """The one line with this mark."""
+    path = server.directory / "access.log"
+    wait_for(lambda: mark in path.read_text(), f"an access line with {mark}")
+    (line,) = (line for line in path.read_text().splitlines() if mark in line)
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def begin(server: Server, path: str, tmp_path: Path) -> Client:
+    """A connection on which a request is being served."""
+    begun = tmp_path / "begun"
+    client = server.connect(timeout_s=30.0)
+    client.send(request_bytes("GET", f"{path}&touch={begun}"))
+    wait_for(begun.exists, "the request to begin")
+    return client
+
+
+def busy_worker(server: Server) -> int:
+    """Of two, the one that does not answer."""
+    free = int(server.get("/pid").body)
+    (busy,) = set(workers(server)) - {free}
+    return busy
+
+
+def told_of(server: Server, pid: int, last: str) -> list[str]:
+    """What was said about this worker, without the beginnings of the lines."""
+    log = server.wait_for_log(last)
+    return [line.partition(f"(pid {pid}) ")[2] for line in log.splitlines() if f"(pid {pid})" in line]
+
+
+@pytest.mark.parametrize("busy", ["/sleep?s=30", "/spin?s=30", "/hold?s=30"])
+def test_a_worker_killed_within_a_request_is_reported_with_it_and_its_client_sees_the_end(
+    busy: str, tmp_path: Path
+) -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with begin(server, busy, tmp_path) as client:
+            pid = busy_worker(server)
+            send_signal(pid, signal.SIGKILL)
+            client.expect_end()
+        killed, within, last = told_of(server, pid, "SIGKILL comes from outside")
+        assert killed == "was killed by SIGKILL; it is replaced"
+        assert re.match(
+            rf'ended within "GET {re.escape(busy)}&touch=\S+ HTTP/1\.1" since \d+\.\d s, for 127\.0\.0\.1$', within
+        )
+        assert MEMORY.match(last)
+        line = access_line(server, "s=30")
+        assert (line["how"], line["pid"]) == ("worker-died", pid)
+        assert len(workers(server)) == 2
+
+
+def test_an_idle_worker_that_is_killed_says_so() -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        pid = int(server.get("/pid").body)
+        send_signal(pid, signal.SIGKILL)
+        _, last = told_of(server, pid, "SIGKILL comes from outside")
+        assert MEMORY.match(last)
+        assert ", and was serving no request. " in last
+
+
+def test_a_fault_in_c_code_shows_its_tracebacks_and_its_request() -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with server.connect() as client:
+            client.send(request_bytes("GET", "/crash?in-c"))
+            client.expect_end()
+        log = server.wait_for_log("SIGSEGV is a fault in C code")
+        assert "Fatal Python error: Segmentation fault" in log
+        assert "in do_crash" in log
+        assert 'ended within "GET /crash?in-c' in log
+        assert access_line(server, "in-c")["how"] == "worker-died"
+
+
+def test_a_worker_that_ends_itself_within_a_request_is_reported_with_it() -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with server.connect() as client:
+            client.send(request_bytes("GET", "/exit?code=7"))
+            client.expect_end()
+        log = server.wait_for_log('ended within "GET /exit?code=7')
+        assert "has ended with exit code 7; it is replaced" in log
+        assert access_line(server, "code=7")["how"] == "worker-died"
+
+
+def test_a_signal_without_a_name_ends_a_worker_and_nothing_else() -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        pid = int(server.get("/pid").body)
+        os.kill(pid, signal.SIGRTMIN + 5)
+        server.wait_for_log(f"(pid {pid}) was killed by signal {signal.SIGRTMIN + 5}; it is replaced")
+        wait_for(lambda: len(workers(server)) == 2, "the replacement")
+
+
+def test_the_orphan_of_a_killed_template_is_reported_just_so(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    with serve(settings=SETTINGS, app=f"{APP}\nhang_if = {hang}") as server:
+        server.wait_for_log("[INFO] Serving ")
+        hang.touch()
+        (template,) = server.titled("unicorn: template")
+        with begin(server, "/sleep?s=30", tmp_path) as client:
+            pid = busy_worker(server)
+            send_signal(template.pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
+            client.expect_end()
+        told_of(server, pid, "SIGKILL comes from outside")
+        assert access_line(server, "/sleep")["how"] == "worker-died"
+        hang.unlink()
+
+
+def test_a_worker_killed_for_want_of_memory_is_told_from_others() -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with limited("memory", 200 << 20, [process.pid for process in server.processes()]):
+            with server.connect(timeout_s=30.0) as client:
+                client.send(request_bytes("GET", "/eat?mb=400"))
+                client.expect_end()
+            log = server.wait_for_log("The kernel's OOM killer has ended a process of this server's control group")
+            assert "(limit 200.0 MiB): this one, most likely" in log
+            assert 'ended within "GET /eat?mb=400' in log
+            assert "comes from outside" not in log
+            wait_for(lambda: len(workers(server)) == 2, "the replacement")
+            assert server.get("/pid").status == 200
+            # The next kill is somebody's own.
+            send_signal(int(server.get("/pid").body), signal.SIGKILL)
+            server.wait_for_log("SIGKILL comes from outside")
