@@ -65,11 +65,18 @@ class OpenListeners:
 
     def changed_to(self, addresses: Iterable[Address], terms: Terms) -> OpenListeners:
         """Listeners for these addresses: those that are open already, and new ones. Raises BindProblem."""
-        addresses = tuple(addresses)
-        have = {one.asked: one for one in self._opened}
-        fresh = open_listeners([address for address in addresses if str(address) not in have], terms)
-        have.update((one.asked, one) for one in fresh._opened)
-        return OpenListeners(have[str(address)] for address in addresses)
+        left = list(self._opened)
+        kept: list[_Opened | None] = []
+        lacking = []
+        for address in addresses:
+            one = next((one for one in left if one.asked == str(address)), None)
+            kept.append(one)
+            if one is None:
+                lacking.append(address)
+            else:
+                left.remove(one)
+        fresh = iter(open_listeners(lacking, terms, self)._opened)
+        return OpenListeners(one or next(fresh) for one in kept)
 
     def described(self) -> tuple[Inherited, ...]:
         """For another arbiter, which gets the descriptors beside it, in the same order."""
@@ -149,8 +156,8 @@ class OpenListeners:
                     os.unlink(one.path)
 
 
-def open_listeners(addresses: Iterable[Address], terms: Terms) -> OpenListeners:
-    """Open all of them, or none. Raises BindProblem with all that is wrong."""
+def open_listeners(addresses: Iterable[Address], terms: Terms, beside: OpenListeners | None = None) -> OpenListeners:
+    """Open all of them, or none; `beside` are those that this server has. Raises BindProblem with all that is wrong."""
     addresses = tuple(addresses)
     opened: list[_Opened] = []
     problems: list[str] = []
@@ -159,7 +166,7 @@ def open_listeners(addresses: Iterable[Address], terms: Terms) -> OpenListeners:
         try:
             opened.append(_open(address, addresses, terms, until))
         except OSError as error:
-            problems.append(f"bind = {address}: {_advice(address, error)}")
+            problems.append(f"bind = {address}: {_advice(address, error, beside.all if beside is not None else ())}")
     if problems:
         OpenListeners(opened).close()
         raise BindProblem("\n".join(problems))
@@ -302,9 +309,14 @@ def _retry(bind: Callable[[], None], until: float) -> None:
         time.sleep(_RETRY_S)
 
 
-def _advice(address: Address, error: OSError) -> str:
+def _advice(address: Address, error: OSError, ours: Iterable[Listener]) -> str:
     if isinstance(error, socket.gaierror):
         return f'the name "{address.host}" has no address ({error.strerror}); write an IP address'
+    said = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        for listener in ours:
+            if address.kind == "tcp" and not listener.is_unix and listener.server_port == str(address.port):
+                return f"{said}: this server itself listens on {listener.address}; restart it for this change"
     advice = {
         errno.EADDRINUSE: "another process listens there; stop it, or choose another address",
         errno.EACCES: "this user may not listen there; ports below 1024 need root (and then user = ...)",
@@ -312,5 +324,4 @@ def _advice(address: Address, error: OSError) -> str:
         errno.ENOENT: "the folder does not exist",
         errno.EBADF: "there is no such descriptor; whoever starts the server has to pass it on",
     }.get(error.errno or 0)
-    said = error.strerror or str(error)
     return f"{said}: {advice}" if advice else said

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from paste_unicorn.arbiter.listeners import BindProblem, Terms, open_listeners
+from paste_unicorn.arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
 from paste_unicorn.settings.addresses import Address
 
 TERMS = Terms(backlog=16, reuse_port=False, umask=0o027, uid=None, gid=None, wait_s=0.0)
@@ -200,3 +202,183 @@ def test_a_stopped_unix_socket_refuses_at_once_and_keeps_its_queue(tmp_path: Pat
         accepted.close()
         os.close(held)
     opened.close()
+
+
+# -- from one list to another --------------------------------------------------------------------------------
+
+
+def inodes(opened: OpenListeners) -> list[int]:
+    """The sockets behind the descriptors."""
+    return [os.fstat(listener.sock.fileno()).st_ino for listener in opened.all]
+
+
+def test_listeners_that_stay_are_the_same_sockets_and_in_the_order_of_the_new_list(tmp_path: Path) -> None:
+    first, second = (Address("unix", path=str(tmp_path / name)) for name in ("first", "second"))
+    before = open_listeners([first, second], TERMS)
+    after = before.changed_to([second, HERE, first], TERMS)
+    assert after.all[0] is before.all[1]
+    assert after.all[2] is before.all[0]
+    assert after.all[1].server_name == "127.0.0.1"
+    assert connects(("127.0.0.1", int(after.all[1].server_port)), socket.AF_INET)
+    after.close()
+
+
+def test_connections_that_wait_at_a_listener_that_stays_are_answered_there(tmp_path: Path) -> None:
+    address = Address("unix", path=str(tmp_path / "s"))
+    before = open_listeners([address], TERMS)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address.path)
+        after = before.changed_to([HERE, address], TERMS)
+        before.without(after).close()
+        accepted, _ = after.all[1].sock.accept()
+        accepted.sendall(b"still here")
+        assert client.recv(100) == b"still here"
+        accepted.close()
+    after.close()
+
+
+def test_two_ports_of_the_kernel_s_choice_stay_two() -> None:
+    before = open_listeners([HERE, HERE], TERMS)
+    after = before.changed_to([HERE, HERE, HERE], TERMS)
+    assert inodes(after)[:2] == inodes(before)
+    assert len(set(inodes(after))) == 3
+    assert before.without(after).all == ()
+    after.close()
+
+
+def test_a_change_that_fails_opens_nothing_and_closes_nothing(tmp_path: Path) -> None:
+    staying = Address("unix", path=str(tmp_path / "s"))
+    fresh = Address("unix", path=str(tmp_path / "fresh"))
+    before = open_listeners([staying], TERMS)
+    with pytest.raises(BindProblem) as raised:
+        before.changed_to([staying, fresh, Address("unix", path="/nowhere/at/all/s")], TERMS)
+    assert "/nowhere/at/all/s: No such file or directory" in str(raised.value)
+    assert os.listdir(tmp_path) == ["s"]
+    assert connects(staying.path)
+    before.close()
+
+
+def test_a_change_that_only_a_restart_can_do_says_so() -> None:
+    before = open_listeners([HERE], TERMS)
+    port = int(before.all[0].server_port)
+    with pytest.raises(BindProblem) as raised:
+        before.changed_to([Address("tcp", host="0.0.0.0", port=port)], TERMS)
+    assert f"this server itself listens on 127.0.0.1:{port}; restart it for this change" in str(raised.value)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(BindProblem, match="another process listens there"):
+            before.changed_to([Address("tcp", host="127.0.0.1", port=taken)], TERMS)
+    before.close()
+
+
+def test_what_a_list_has_beyond_another(tmp_path: Path) -> None:
+    addresses = [Address("unix", path=str(tmp_path / name)) for name in "abc"]
+    before = open_listeners(addresses, TERMS)
+    after = before.changed_to([addresses[1]], TERMS)
+    removed = before.without(after)
+    assert [listener.address for listener in removed.all] == [f"unix:{tmp_path}/a", f"unix:{tmp_path}/c"]
+    assert after.without(before).all == ()
+    removed.close()
+    assert os.listdir(tmp_path) == ["b"]
+    assert connects(addresses[1].path)
+    after.close()
+
+
+def test_a_listener_that_is_removed_answers_what_waits_while_those_that_stay_take_new_connections(
+    tmp_path: Path,
+) -> None:
+    staying, going = Address("unix", path=str(tmp_path / "stays")), Address("unix", path=str(tmp_path / "goes"))
+    before = open_listeners([staying, going, HERE], TERMS)
+    port = int(before.all[2].server_port)
+    after = before.changed_to([staying], TERMS)
+    removed = before.without(after)
+    with socket.socket(socket.AF_UNIX) as local, socket.create_connection(("127.0.0.1", port), 1.0) as remote:
+        local.connect(going.path)
+        removed.stop_handshakes()
+        assert not connects(going.path)
+        assert not connects(("127.0.0.1", port), socket.AF_INET)
+        assert connects(staying.path)
+        for listener, client in zip(removed.all, (local, remote), strict=True):
+            accepted, _ = listener.sock.accept()
+            accepted.sendall(b"still here")
+            assert client.recv(100) == b"still here"
+            accepted.close()
+    removed.close()
+    after.close()
+
+
+def room_in_queue(path: str) -> int:
+    """How many connections still fit into the queue of a Unix listener; they are taken back, and stay in it."""
+    clients: list[socket.socket] = []
+    try:
+        while len(clients) < 100:
+            clients.append(socket.socket(socket.AF_UNIX))
+            clients[-1].setblocking(False)
+            clients[-1].connect(path)
+    except BlockingIOError:
+        return len(clients) - 1
+    finally:
+        for client in clients:
+            client.close()
+    raise AssertionError("the queue has no end")
+
+
+linux_queues = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts as the kernel of Linux does")
+
+
+@linux_queues
+def test_the_queue_can_be_made_longer_and_what_is_in_it_stays(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    opened = open_listeners([Address("unix", path=path)], replace(TERMS, backlog=2))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        assert room_in_queue(path) == 2
+        opened.listen(8)
+        assert room_in_queue(path) == 6
+        accepted, _ = opened.all[0].sock.accept()
+        accepted.sendall(b"still here")
+        assert client.recv(100) == b"still here"
+        accepted.close()
+    opened.close()
+
+
+@linux_queues
+def test_the_queue_of_a_socket_that_somebody_else_holds_is_left_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(path)
+        held.listen(2)
+        opened = open_listeners([Address("fd", fd=os.dup(held.fileno()))], TERMS)
+        opened.listen(8)
+        assert room_in_queue(path) == 3
+        opened.close()
+
+
+# -- from one arbiter to another -----------------------------------------------------------------------------
+
+
+def test_listeners_that_another_arbiter_opened_are_the_same_to_its_successor(tmp_path: Path) -> None:
+    held = socket.create_server(("127.0.0.1", 0))
+    path = tmp_path / "s"
+    addresses = [HERE, Address("unix", path=str(path)), Address("fd", fd=os.dup(held.fileno()))]
+    first = open_listeners(addresses, TERMS)
+    fds = [os.dup(listener.sock.fileno()) for listener in first.all]
+    second = OpenListeners.inherit(first.described(), fds)
+    assert [replace(listener, sock=held) for listener in second.all] == [
+        replace(listener, sock=held) for listener in first.all
+    ]
+    assert inodes(second) == inodes(first)
+    assert not any(listener.sock.getblocking() for listener in second.all)
+    assert second.changed_to(addresses, TERMS).all == second.all
+
+    # The first goes, the second stays: nothing is removed, nobody notices.
+    first.let_go()
+    assert connects(str(path))
+    assert connects(("127.0.0.1", int(second.all[0].server_port)), socket.AF_INET)
+
+    # The second ends for good.
+    second.stop_handshakes()
+    assert connects(held.getsockname(), socket.AF_INET)
+    second.close()
+    assert not path.exists()
+    held.close()
