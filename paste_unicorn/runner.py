@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from . import surroundings
 from .arbiter import arbiter, pidfile
+from .arbiter.binding import BindProblem
 from .arbiter.generations import SPARE_DESCRIPTORS, terms_of
 from .arbiter.given import Runner
-from .arbiter.listeners import BindProblem, open_listeners
+from .arbiter.listeners import open_listeners
 from .ops.access_format import compile_format
 from .ops.configured import has_loggers
 from .ops.logs import Logs, LogsProblem, descriptor_of, setup

@@ -22,9 +22,10 @@ from ..template.again import read_local_conf, read_settings
 from ..template.loading import LONGEST_REASON, LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
 from .arbiter import Inheritance, run
+from .binding import BindProblem
 from .generations import terms_of
 from .given import Runner
-from .listeners import BindProblem, OpenListeners
+from .listeners import OpenListeners
 
 
 def main() -> NoReturn:

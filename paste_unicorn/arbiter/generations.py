@@ -23,9 +23,10 @@ from ..settings.resolve import Source, resolve
 from ..template.forking import Equipment
 from ..template.starting import exec_template, fork_template
 from . import pidfile
+from .binding import BindProblem, Terms
 from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, TemplateStarted
 from .given import Runner, plan_of
-from .listeners import BindProblem, OpenListeners, Terms
+from .listeners import OpenListeners
 from .state import Plan
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from paste_unicorn.arbiter.listeners import BindProblem, OpenListeners, Terms, open_listeners
+from paste_unicorn.arbiter.binding import BindProblem, Terms
+from paste_unicorn.arbiter.listeners import OpenListeners, open_listeners
 from paste_unicorn.settings.addresses import Address
 
 TERMS = Terms(backlog=16, reuse_port=False, umask=0o027, uid=None, gid=None, wait_s=0.0)
@@ -55,11 +56,12 @@ def test_every_address_means_both_families_by_one_socket() -> None:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
-def test_ipv4_and_ipv6_wildcards_of_one_port_stand_side_by_side() -> None:
-    first = open_listeners([Address("tcp", host="0.0.0.0", port=0)], TERMS)
-    port = int(first.all[0].server_port)
-    first.close()
-    both = open_listeners([Address("tcp", host="0.0.0.0", port=port), Address("tcp", host="::", port=port)], TERMS)
+@pytest.mark.parametrize("one_after_the_other", [False, True])
+def test_ipv4_and_ipv6_wildcards_of_one_port_stand_side_by_side(one_after_the_other: bool) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as free:
+        port = free.getsockname()[1]
+    addresses = [Address("tcp", host="0.0.0.0", port=port), Address("tcp", host="::", port=port)]
+    both = open_listeners(addresses[:1] if one_after_the_other else addresses, TERMS).changed_to(addresses, TERMS)
     assert [listener.address for listener in both.all] == [f"0.0.0.0:{port}", f"[::]:{port}"]
     both.close()
 
