@@ -73,13 +73,14 @@ def test_a_worker_killed_within_a_request_is_reported_with_it_and_its_client_see
         assert MEMORY.match(last)
         line = access_line(server, "s=30")
         assert (line["how"], line["pid"]) == ("worker-died", pid)
-        assert len(workers(server)) == 2
+        wait_for(lambda: len(workers(server)) == 2, "the replacement")
 
 
 def test_an_idle_worker_that_is_killed_says_so() -> None:
     with serve(settings=SETTINGS, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
-        pid = int(server.get("/pid").body)
+        pid = int(server.get("/pid?idle").body)
+        access_line(server, "idle")  # its client had the answer a moment before the request was over
         send_signal(pid, signal.SIGKILL)
         _, last = told_of(server, pid, "SIGKILL comes from outside")
         assert MEMORY.match(last)

@@ -39,10 +39,7 @@ def limited(controller: str, limit: int, pids: Iterable[int]) -> Iterator[Path]:
             pytest.skip(f"no control group with a limit of {controller}: {error}")
         yield group
     finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            with contextlib.suppress(OSError):
-                (parent / "cgroup.procs").write_text(pid)
-        _remove(group)
+        _dissolve(group, parent)
 
 
 def _parent(controller: str) -> tuple[Path, str]:
@@ -63,10 +60,13 @@ def _enabled(group: Path) -> list[str]:
         return []
 
 
-def _remove(group: Path) -> None:
-    """A group can be removed when its last process is gone, which takes a moment after the move."""
-    deadline = time.monotonic() + 5.0
+def _dissolve(group: Path, parent: Path) -> None:
+    """Processes may be born while they are moved, and a group can be removed only when all have left it."""
+    deadline = time.monotonic() + 10.0
     while True:
+        for pid in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                (parent / "cgroup.procs").write_text(pid)
         try:
             os.rmdir(group)
             return
