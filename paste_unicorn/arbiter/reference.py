@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .decide import PHASES, TABLE, Rule, nothing
 from .events import Signal
+from .rules.balance import STEPS
 from .state import Phase
 
 _HEAD = """\
@@ -23,6 +24,10 @@ The columns are what the arbiter is doing: **starting** (not all workers have be
 INT comes from a terminal when `/dev/tty` can be opened and this process is in its foreground: then somebody pressed
 Ctrl-C. Otherwise it is somebody's `kill`; `paster serve ... stop` sends one a second for ten seconds.
 
+While it starts or serves, the rule of an event is followed by `balance` (`arbiter/rules/balance.py`), which makes agree
+what the arbiter has and what is wanted. Its steps, in this order:
+
+{steps}
 Under a reloader (`--reload`) a graceful stop takes half a second at most, since the reloader would kill after a second.
 """
 
@@ -39,7 +44,15 @@ def page() -> str:
     others = {key: row for key, row in TABLE.items() if not isinstance(key, Signal)}
     named = [(key.value, row) for key, row in signals.items()]
     named_events = [(_words(key.__name__), row) for key, row in others.items()]
-    parts = [_HEAD, "## Signals\n", _table(named), _EVENTS, _table(named_events), "## Where the rules are\n", _rules()]
+    parts = [
+        _HEAD.format(steps=_steps()),
+        "## Signals\n",
+        _table(named),
+        _EVENTS,
+        _table(named_events),
+        "## Where the rules are\n",
+        _rules(),
+    ]
     return "\n".join(parts)
 
 
@@ -57,6 +70,10 @@ def _table(rows: Sequence[tuple[str, tuple[Rule, ...]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _steps() -> str:
+    return "".join(f"{number}. `{step.__name__}`: {_sentence(step)}.\n" for number, step in enumerate(STEPS, 1))
+
+
 def _rules() -> str:
     rules = dict.fromkeys(rule for row in TABLE.values() for rule in row if rule is not nothing)
     lines = []
@@ -66,7 +83,7 @@ def _rules() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sentence(rule: Rule) -> str:
+def _sentence(rule: Callable[..., object]) -> str:
     if rule is nothing:
         return "nothing"
     return " ".join((inspect.getdoc(rule) or "").split()).rstrip(".")

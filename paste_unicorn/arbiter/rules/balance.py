@@ -40,14 +40,14 @@ def balance(state: Arbiter, now: float) -> Outcome:
     """All steps, in this order."""
     actions: list[Action] = []
     if state.phase in RUNNING:
-        for step in _STEPS:
+        for step in STEPS:
             state, done = step(state, now)
             actions += done
     return state, tuple(actions)
 
 
 def promote(state: Arbiter, now: float) -> Outcome:
-    """A generation whose workers are all ready serves; the one before retires."""
+    """A generation whose workers are all ready takes over; the one before retires."""
     coming, before = state.coming, state.serving
     if coming is None or not coming.is_equipped:
         return state, ()
@@ -97,7 +97,9 @@ def retire(state: Arbiter, generation: Generation, now: float) -> Outcome:
 
 
 def start_next(state: Arbiter, now: float) -> Outcome:
-    """Loads the next generation, when somebody asked for it or there is no template to fork from."""
+    """The next generation is loaded, when somebody has asked for it or there is no template to fork from; with
+    `reload_mode = retire_first`, when the one before has gone.
+    """
     serving = state.serving
     if state.coming is not None or not state.policy.can_load_again:
         return state, ()
@@ -131,7 +133,7 @@ def start_next(state: Arbiter, now: float) -> Outcome:
 
 
 def trim(state: Arbiter, now: float) -> Outcome:
-    """Too many workers: one that is tired goes first, then the oldest; none before the wanted number is ready."""
+    """Surplus workers retire: one that is tired first, then the oldest; none before the wanted number is ready."""
     actions: list[Action] = []
     for generation in _workplaces(state):
         while leaving := _who_leaves(state, generation):
@@ -158,7 +160,9 @@ def _who_leaves(state: Arbiter, generation: Generation) -> Slot | None:
 
 
 def order(state: Arbiter, now: float) -> Outcome:
-    """Missing workers, as far as they may be ordered now."""
+    """Missing workers are ordered, and the replacement of one that is tired; after workers that died at birth, when the
+    next try is due.
+    """
     actions: list[Action] = []
     if now < state.births.not_before:
         return state, ()
@@ -191,7 +195,7 @@ def _target(state: Arbiter, generation: Generation) -> int:
 
 
 def end_retired(state: Arbiter, now: float) -> Outcome:
-    """Templates of which nobody is left, and none will come."""
+    """Templates of retired generations end, when none of their workers is left."""
     actions: list[Action] = []
     for generation in state.generations:
         loading = generation.template is TemplatePhase.LOADING
@@ -208,7 +212,7 @@ def end_retired(state: Arbiter, now: float) -> Outcome:
 
 
 def conclude(state: Arbiter, now: float) -> Outcome:
-    """Sums a reload up, once nothing is left of what it replaced."""
+    """A reload is summed up, when nobody is left of what it replaced."""
     oldest = min((slot.generation for slot in state.slots), default=state.last_generation + 1)
     done = [change for change in state.changes if change.generation <= oldest]
     if not done:
@@ -217,6 +221,6 @@ def conclude(state: Arbiter, now: float) -> Outcome:
     return state, tuple(Conclude(one.generation, one.why, now - one.began, one.workers) for one in done)
 
 
-_STEPS: tuple[Callable[[Arbiter, float], Outcome], ...] = (
+STEPS: tuple[Callable[[Arbiter, float], Outcome], ...] = (
     promote, complete_start, start_next, trim, order, end_retired, conclude,
 )  # fmt: skip

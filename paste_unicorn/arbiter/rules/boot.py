@@ -62,7 +62,7 @@ def template_loaded(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[
 
 
 def generation_equipped(state: Arbiter, event: GenerationEquipped, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Orders its workers."""
+    """Notes that its workers can be ordered."""
     generation = state.generation(event.generation)
     if generation is None:
         return state, ()
@@ -70,7 +70,7 @@ def generation_equipped(state: Arbiter, event: GenerationEquipped, now: float) -
 
 
 def template_failed(state: Arbiter, event: TemplateFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Logs why; whatever serves goes on. A start that fails so ends the server, with exit code 1."""
+    """Logs why and drops the generation; whatever serves goes on. At the start it ends the server with exit code 1."""
     generation = state.generation(event.generation)
     if generation is None:
         return state, ()

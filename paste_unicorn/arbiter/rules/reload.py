@@ -21,8 +21,8 @@ _RETIRE_FIRST = (
 
 
 def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Loads code and settings again in a new generation, which takes over when its workers are ready; if one is
-    coming already, after it.
+    """Loads code and settings again in a new generation, which takes over when its workers are ready; whatever fails,
+    what serves goes on as it was. If one is coming already, once more after that.
     """
     if not state.policy.can_load_again:
         return state, (
@@ -37,7 +37,7 @@ def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, t
 
 
 def reload_while_starting(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """The same; a start that has trouble is given up for the new generation."""
+    """Loads code and settings again after the start; at once, and in its stead, if the start has trouble."""
     coming = state.coming
     in_trouble = state.births.failures or state.loads.failures
     given_way: tuple[Action, ...] = ()

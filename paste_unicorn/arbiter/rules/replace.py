@@ -15,7 +15,9 @@ _ENDED_BY_US = frozenset({SlotPhase.RETIRING, SlotPhase.ABORTING, SlotPhase.KILL
 
 
 def replace_dead(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Replaces the worker, or the template, at once; if it died at birth, more and more slowly."""
+    """Has the worker, or the template, replaced at once; if it died at birth, more and more slowly. A generation that
+    is to take over has failed by that, as has a new arbiter that dies; whatever serves goes on.
+    """
     slot = state.slot_of_pid(event.pid)
     if slot is not None:
         return _worker_exited(state, slot, event, now)

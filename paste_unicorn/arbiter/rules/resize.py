@@ -10,7 +10,7 @@ from ..state import Arbiter, Standing
 
 
 def one_more(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """One worker more."""
+    """One worker more; after WINCH, one."""
     if _rests(state):
         return _change(state, "TTIN", 1)
     if state.wanted >= state.policy.most_workers:
@@ -19,7 +19,7 @@ def one_more(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter,
 
 
 def one_fewer(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """One worker fewer: the oldest retires; the last one stays."""
+    """One worker fewer: one that is tired retires, or the oldest; the last one stays."""
     if _rests(state):
         return state, (Say("warning", "Got TTOU: all workers have retired already (WINCH)"),)
     if state.wanted <= 1:

@@ -33,8 +33,8 @@ _KILLED_S = 1.0  # what was killed should be reaped by then
 
 
 def gracefully(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Stops gracefully: nothing that the kernel accepted is lost; KILL after `graceful_timeout`. Where a new arbiter is
-    coming, once it is ready; it gets the connections.
+    """Stops gracefully: nothing that the kernel has accepted is lost; KILL after `graceful_timeout`. While a new
+    arbiter boots (USR2), as soon as that is ready to get the connections; a second signal does not wait.
     """
     reason = event.signal.name
     if state.successor is not None and not state.successor.is_ready and not state.stop_wanted:
@@ -91,7 +91,7 @@ def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float)
 
 
 def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Counts who is gone; when nobody is left, leaves."""
+    """Counts who has gone; ends the templates after the last worker, and leaves after the last template."""
     actions: list[Action] = []
     if isinstance(event, ForkFailed):
         state = state.without_slot(event.slot)
@@ -115,12 +115,12 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
 
 
 def without_successor(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Nobody goes on after this arbiter."""
+    """Notes that nobody goes on after this arbiter: the sockets end with it."""
     return replace(state, successor=None), ()
 
 
 def without_predecessor(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Nobody was there but this arbiter, which stops: the sockets end with it."""
+    """Notes that nobody goes on beside this arbiter: the sockets end with it."""
     return replace(state, has_predecessor=False), ()
 
 

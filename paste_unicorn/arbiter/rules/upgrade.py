@@ -11,7 +11,7 @@ from .stop import stop
 
 
 def upgrade(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Starts a new arbiter beside this one; both serve until this one is told to stop."""
+    """Starts a new arbiter beside this one, or says why not; both serve until this one is told to stop."""
     if state.policy.no_upgrade:
         return state, (Say("error", f"Got USR2: {state.policy.no_upgrade}"),)
     if state.successor is not None:
@@ -35,7 +35,7 @@ def started(state: Arbiter, event: SuccessorStarted, now: float) -> tuple[Arbite
 
 
 def ready(state: Arbiter, event: SuccessorReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Says so; stops this arbiter, if that was asked for meanwhile or `upgrade` is `auto`."""
+    """Says so; stops this arbiter, if a stop was asked for meanwhile or `upgrade` is `auto`."""
     if state.successor is None:
         return state, ()
     state = replace(state, successor=replace(state.successor, is_ready=True))
@@ -48,7 +48,7 @@ def ready(state: Arbiter, event: SuccessorReady, now: float) -> tuple[Arbiter, t
 
 
 def failed(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Says so, and goes on serving."""
+    """Says so and goes on serving; stops for good, if a stop was asked for meanwhile."""
     return _without(state, f"could not be started: {event.reason}", now)
 
 
