@@ -1,13 +1,18 @@
 """An application whose code is changed while it is served: it says its version and its process, and can sleep.
 
 `Code` writes it into a folder that the server imports from. The same file is a `paste.app_factory` (`make_app`) and
-a plain WSGI callable (`app`), for servers that take one of these.
+a plain WSGI callable (`app`), for servers that take one of these. `changing_site` serves it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from support.server import Server, serve, wait_for
 
 SOURCE = '''\
 """Says its version and its process; `/sleep?0.5` after that many seconds."""
@@ -58,3 +63,48 @@ class Code:
         new = self.path.with_suffix(".new")
         new.write_text(text)
         new.replace(self.path)
+
+
+class Site:
+    """A server of a `Code`, and what the tests of a reload do with it."""
+
+    def __init__(self, server: Server, code: Code) -> None:
+        self.server = server
+        self.code = code
+
+    def workers(self, generation: int | None = None) -> list[int]:
+        """Pids, of all generations or of one."""
+        found = self.server.titled("unicorn: worker")
+        return [process.pid for process in found if generation is None or process.title.endswith(f" g{generation}")]
+
+    def template(self, generation: int) -> int:
+        (process,) = [one for one in self.server.titled("unicorn: template") if one.title.endswith(f" g{generation}")]
+        return process.pid
+
+    def set(self, **settings: str) -> None:
+        """Change lines of the ini, or add them: the next load finds these."""
+        lines = self.server.ini.read_text().splitlines()
+        for name, value in settings.items():
+            lines = [line for line in lines if not line.startswith(f"{name} =")]
+            lines.insert(lines.index("[server:main]") + 1, f"{name} = {value}")
+        self.server.ini.write_text("\n".join(lines) + "\n")
+
+    def reload(self, version: str, generation: int) -> None:
+        """New code, HUP, and wait until nothing is left of what served before."""
+        self.code.write(version)
+        self.server.signal(signal.SIGHUP)
+        self.wait_for_generation(generation)
+
+    def wait_for_generation(self, generation: int, timeout_s: float = 30.0) -> None:
+        self.server.wait_for_log(f"Generation {generation} serves (", timeout_s)
+        wait_for(lambda: self.workers() == self.workers(generation), "workers of one generation alone", timeout_s)
+
+
+@contextlib.contextmanager
+def changing_site(folder: Path, worker_class: str, args: Sequence[str] = (), **settings: str) -> Iterator[Site]:
+    """Two workers, `keepalive = 75`; `folder` holds the code."""
+    code = Code(folder)
+    rows = {"workers": "2", "worker_class": worker_class, "keepalive": "75", **settings}
+    with serve(settings=rows, app=APP, env=code.environ, args=args) as server:
+        server.wait_for_log("[INFO] Serving ")
+        yield Site(server, code)

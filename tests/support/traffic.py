@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,6 +109,12 @@ class Report:
         """Of the loads that lost something; empty is what is wanted."""
         return {name: counts.losses for name, counts in self.loads.items() if counts.losses != NOTHING}
 
+    @property
+    def versions(self) -> list[str]:
+        """The first words of the bodies that came, in the order in which they came."""
+        found = {body.partition(" ")[0] for counts in self.loads.values() for body in counts.bodies}
+        return sorted(found, key=lambda version: self.first_seen(f"{version} ") or 0.0)
+
     def first_seen(self, start: str) -> float | None:
         """When a body that starts so came first."""
         return min((first for _, (_, first, _) in self._bodies(start)), default=None)
@@ -153,6 +160,17 @@ class Traffic:
         """What happened so far."""
         self._say(b"c")
         return self._read()
+
+    def some_more(self, requests: int, timeout_s: float = 30.0) -> Report:
+        """Wait until so many more are answered; what happened until then."""
+        report = self.counts()
+        wanted, deadline = report.answered + requests, time.monotonic() + timeout_s
+        while report.answered < wanted:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{wanted - report.answered} of {requests} answers missing after {timeout_s:g} s")
+            time.sleep(0.01)
+            report = self.counts()
+        return report
 
     def finish(self) -> Report:
         """What is under way is waited for, idle connections are used; then all ends."""

@@ -6,6 +6,7 @@ measures.
 
 from __future__ import annotations
 
+import functools
 import gc
 import heapq
 import json
@@ -65,8 +66,8 @@ class Loop:
     # -- the run -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Connect all, keep the load steady until told to finish, then use the idle connections."""
-        self._each_once(self.clients)
+        """Connect those that stay connected, keep the load steady until told to finish, then use the idle ones."""
+        self._each_once([client for client in self.clients if client.kept])
         start = time.monotonic()
         steady = [client for client in self.clients if client.every_s is not None]
         for number, client in enumerate(steady):
@@ -107,23 +108,18 @@ class Loop:
     def _each_once(self, clients: list[Client]) -> None:
         """A request on each, some at a time: a queue of ordinary length takes that."""
         waiting = iter(clients)
-        under_way = 0
-
-        def begin_next() -> None:
-            nonlocal under_way
-            under_way -= 1
-            begin_some()
-
-        def begin_some() -> None:
-            nonlocal under_way
-            while under_way < AT_ONCE and (client := next(waiting, None)) is not None:
-                under_way += 1
-                client.done = begin_next
+        under_way: set[Client] = set()
+        none_left = False
+        while under_way or not none_left:
+            while len(under_way) < AT_ONCE and not none_left:
+                client = next(waiting, None)
+                if client is None:
+                    none_left = True
+                    break
+                under_way.add(client)
+                client.done = functools.partial(under_way.discard, client)
                 now = time.monotonic()
                 client.begin(now, now)
-
-        begin_some()
-        while under_way:
             self._turn()
 
     def _obey(self) -> None:

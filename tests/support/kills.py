@@ -1,0 +1,70 @@
+"""What a SIGKILL may cost: the request under way in the killed worker, and the first one on each connection it held.
+
+A client that sends on a kept connection whose worker died a moment ago sees a failure that nobody can prevent. All
+others are faults of the server, and so is a client that waits for the end of its connection.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from support.traffic import Event, Report
+
+
+class Kill(NamedTuple):
+    """A process that we killed."""
+
+    pid: int
+    at: float  # monotonic
+
+
+class Cost(NamedTuple):
+    """What the kills of a run cost."""
+
+    under_way: int  # requests of connections that were made before their worker was killed, and not used before
+    held: int  # kept connections that a killed worker held
+    unexplained: list[str]  # what no kill accounts for
+    slowest_end_s: float  # between a kill and the moment when a client of that worker saw it
+
+
+def kill(pid: int) -> Kill:
+    """SIGKILL; the moment is that before the signal, so that nothing that it causes comes earlier."""
+    at = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    return Kill(pid, at)
+
+
+def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
+    """Hold every event against the kills. `within_s`: so soon a client must see the end.
+
+    The application's answers end in the pid of the process that gave them, so the last answer on a connection says
+    whose it is.
+    """
+    killed = {str(one.pid): one.at for one in kills}
+    under_way = held = 0
+    unexplained: list[str] = []
+    slowest_s = 0.0
+    for name, counts in report.loads.items():
+        for event in counts.events:
+            at = killed.get(event.body.rpartition(" ")[2])
+            if at is None:
+                at = _kill_under_a_first_request(event, killed.values(), within_s)
+                under_way += at is not None
+            else:
+                held += 1
+            if at is None or not at <= event.at <= at + within_s:
+                unexplained.append(f"{name}: {event}")
+            else:
+                slowest_s = max(slowest_s, event.at - at)
+    return Cost(under_way, held, unexplained, slowest_s)
+
+
+def _kill_under_a_first_request(event: Event, kills: Iterable[float], within_s: float) -> float | None:
+    """The kill that struck while the first request of a connection was under way; a later one would be no excuse."""
+    if event.body or not event.what.startswith("failed"):
+        return None
+    return next((at for at in kills if event.began <= at <= event.at <= at + within_s), None)
