@@ -14,20 +14,20 @@ from typing import Any, NoReturn
 from . import surroundings
 from .arbiter import arbiter, pidfile
 from .arbiter.binding import BindProblem
-from .arbiter.generations import SPARE_DESCRIPTORS, terms_of
+from .arbiter.generations import terms_of
 from .arbiter.given import Runner
 from .arbiter.listeners import open_listeners
+from .arbiter.own_logs import open_logs, variables_of
 from .ops.access_format import compile_format
-from .ops.configured import has_loggers
-from .ops.logs import Logs, LogsProblem, descriptor_of, setup
+from .ops.logs import Logs, LogsProblem, descriptor_of
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
-from .process.identity import IdentityProblem, check_user, raise_descriptor_limit, settle, title_name
+from .process.identity import IdentityProblem, allow_connections, check_user, settle, title_name
 from .process.messages import Origin
 from .settings.hooks import HookError
 from .settings.report import report, verdict
-from .settings.resolve import Settings, Source, hook_problems, resolve
+from .settings.resolve import Source, hook_problems, resolve
 from .surroundings import Surroundings
 from .template.loading import threads_of_the_application
 
@@ -47,7 +47,7 @@ class Refusal(Exception):
 
 def _serve(application: Callable[..., Any], around: Surroundings, local_conf: dict[str, str]) -> NoReturn:
     fill_standard_descriptors()
-    runner = _runner(around)
+    runner, origin = _runner(around), _origin(around, local_conf)
     resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
     settings = resolved.settings
     if settings is None:
@@ -65,7 +65,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             compile_format(settings.logs.access_log_format)
             sys.stdout.write(report(resolved) if processes.print_config else verdict(resolved))
             leave.main(0)
-        logs = _logs(settings, around)
+        logs = open_logs(settings, around.ini_path, variables_of(origin))
         hooks = Hooks(settings, logs.error)
         hooks.call("on_starting", hooks.server(()))
         listeners = open_listeners(settings.sockets.bind, terms_of(settings, runner))
@@ -83,7 +83,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             logs=logs,
             hooks=hooks,
             listeners=listeners,
-            origin=_origin(around, local_conf),
+            origin=origin,
             runner=runner,
             ini=title_name(processes, around.ini_path),
         )
@@ -98,6 +98,8 @@ def _origin(around: Surroundings, local_conf: dict[str, str]) -> Origin:
         section=around.section,
         local_conf=local_conf,
         cwd=around.cwd,
+        umask=around.umask,
+        sys_path=around.sys_path,
         environ=around.environ,
     )
 
@@ -124,24 +126,6 @@ def _why_no_upgrade(around: Surroundings) -> str:
     return ""
 
 
-def _logs(settings: Settings, around: Surroundings) -> Logs:
-    logs = setup(
-        settings.logs,
-        ini_path=around.ini_path,
-        ini_has_loggers=has_loggers(around.ini_path),
-        stderr_fd=None,
-        variables=around.recipe.variables if around.recipe is not None else {},
-    )
-    logs.enable()
-    user, group = settings.processes.user, settings.processes.group
-    if os.geteuid() == 0 and (user is not None or group is not None):
-        try:
-            logs.chown(-1 if user is None else user, -1 if group is None else group)
-        except OSError as error:
-            raise LogsProblem(f"user: the log files can't be given to that user ({error.strerror})") from None
-    return logs
-
-
 def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs: Logs) -> None:
     if daemon:
         logs.error.warning(
@@ -160,7 +144,7 @@ def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs:
             "The application started threads while it was loaded (%s): they stay in the arbiter and don't exist in "
             "workers. Start them in the hook post_fork", ", ".join(threads),
         )  # fmt: skip
-    if too_few := raise_descriptor_limit(connections + SPARE_DESCRIPTORS):
+    if too_few := allow_connections(connections):
         logs.error.warning(
             "worker_connections = %d needs more open files than the %d that are allowed; the rest waits in the "
             "kernel's queue. Raise the limit (ulimit -n, LimitNOFILE=)", connections, too_few,

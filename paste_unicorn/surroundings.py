@@ -89,6 +89,8 @@ class Surroundings:
     ini_path: str | None
     section: str
     cwd: str
+    umask: int
+    sys_path: tuple[str, ...]
     environ: dict[str, str]
     watch_files: Callable[[tuple[str, ...]], None] | None  # tells the reloader; None without one
     opened: tuple[int, ...]  # descriptors that loading the application opened
@@ -112,11 +114,19 @@ def look_around(application: object, global_conf: dict[str, str]) -> Surrounding
         server=_server_recipe(recipe, ini_path),
         section=f"server:{_server_name()}",
         cwd=os.getcwd(),
+        umask=_umask(),
+        sys_path=tuple(sys.path),
         environ=dict(os.environ),
         watch_files=_reloader(),
         opened=opened,
         is_monitored="PASTE_MONITOR_SHOULD_RUN" in os.environ,
     )
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # it can't be asked for without being set
+    os.umask(mask)
+    return mask
 
 
 def release_descriptors() -> None:

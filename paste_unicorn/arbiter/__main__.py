@@ -5,20 +5,18 @@ It never loads the application itself: its first template is a fresh interpreter
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import NoReturn
 
-from ..ops.configured import has_loggers
-from ..ops.logs import LogsProblem, setup
+from ..ops.logs import LogsProblem
 from ..process import leave
 from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
-from ..process.identity import IdentityProblem, settle, title_name
+from ..process.identity import title_name
 from ..process.messages import Failed, Succeed
 from ..settings.hooks import HookError
-from ..template.again import read_local_conf, read_settings
+from ..template.again import read_local_conf, settle_again
 from ..template.loading import LONGEST_REASON, LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
 from .arbiter import Inheritance, run
@@ -26,6 +24,7 @@ from .binding import BindProblem
 from .generations import terms_of
 from .given import Runner
 from .listeners import OpenListeners
+from .own_logs import open_logs, variables_of
 
 
 def main() -> NoReturn:
@@ -39,7 +38,7 @@ def main() -> NoReturn:
         if not isinstance(succeed, Succeed):
             raise LoadProblem(f"the first message was {succeed!r}")
         inheritance = _inherit(succeed, fds, predecessor)
-    except (LoadProblem, IdentityProblem, LogsProblem, HookError, BindProblem) as problem:
+    except (LoadProblem, LogsProblem, HookError, BindProblem) as problem:
         predecessor.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
@@ -50,18 +49,10 @@ def main() -> NoReturn:
 
 def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inheritance:
     origin = succeed.origin
-    restore_interpreter(succeed.sys_path, succeed.python_path)
-    os.chdir(origin.cwd)
+    restore_interpreter(origin, succeed.python_path)
     local_conf = read_local_conf(origin)
-    settings = read_settings(origin, local_conf)
-    settle(settings.processes)
-    logs = setup(
-        settings.logs,
-        ini_path=origin.ini_path,
-        ini_has_loggers=has_loggers(origin.ini_path),
-        stderr_fd=None,
-        variables=origin.recipe.variables if origin.recipe is not None else {},
-    )
+    settings = settle_again(origin, local_conf)
+    logs = open_logs(settings, origin.ini_path, variables_of(origin))
     runner = Runner(
         watch_files=None,
         release=lambda: None,

@@ -8,16 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..ops.configured import has_loggers
-from ..ops.logs import Logs, LogsProblem, setup
+from ..ops.logs import Logs
 from ..process.channel import Channel
 from ..process.fork import keep_private
-from ..process.identity import raise_descriptor_limit, set_title, title_name
+from ..process.identity import allow_connections, set_title, title_name
 from ..process.messages import Equip, Load, Loaded, Message, Origin
 from ..settings.resolve import Source, resolve
 from ..template.forking import Equipment
@@ -27,13 +25,13 @@ from .binding import BindProblem, Terms
 from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, TemplateStarted
 from .given import Runner, plan_of
 from .listeners import OpenListeners
+from .own_logs import follow
 from .state import Plan
 
 if TYPE_CHECKING:
     from ..settings.resolve import Settings
 
 PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
-SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,6 @@ class Generations:
         return Load(
             generation=number,
             origin=replace(self.origin, environ={}),  # it has that as its own
-            sys_path=tuple(sys.path),
             python_path=self.origin.environ.get("PYTHONPATH"),
             reloading=self.equipment.reloading,
         )
@@ -176,12 +173,12 @@ class Generations:
         self.equipment = replace(
             self.equipment,
             settings=settings,
-            logs=self._new_logs(settings),
+            logs=follow(self.logs, before, settings, self.origin),
             listeners=outfit.listeners.all,
             ini=title_name(settings.processes, self.origin.ini_path),
         )
         set_title("arbiter", self.equipment.ini)
-        raise_descriptor_limit(settings.processes.worker_connections + SPARE_DESCRIPTORS)
+        allow_connections(settings.processes.worker_connections)
         self._move_pidfile(before.processes.pidfile, settings.processes.pidfile)
 
     def forget(self, number: int) -> None:
@@ -198,29 +195,6 @@ class Generations:
                 listeners.close()
         self._removed = [one for one in self._removed if one[0] > number]
         self._keep_private()
-
-    def _new_logs(self, settings: Settings) -> Logs:
-        if settings.logs == self.settings.logs:
-            return self.logs
-        self.logs.close()
-        try:
-            return self._set_up(settings)
-        except LogsProblem as problem:  # its template could; a disk may have filled up since
-            logs = self._set_up(self.settings)
-            logs.error.error("The arbiter keeps its old logs: %s", problem)
-            return logs
-
-    def _set_up(self, settings: Settings) -> Logs:
-        recipe = self.origin.recipe
-        logs = setup(
-            settings.logs,
-            ini_path=self.origin.ini_path,
-            ini_has_loggers=has_loggers(self.origin.ini_path),
-            stderr_fd=None,
-            variables=recipe.variables if recipe is not None else {},
-        )
-        logs.enable()
-        return logs
 
     def _move_pidfile(self, before: str | None, after: str | None) -> None:
         if before == after:

@@ -7,7 +7,6 @@ Never by the runner's command line, which would daemonize again, rewrite the pid
 from __future__ import annotations
 
 import os
-import sys
 
 from ..ops import systemd
 from ..process.channel import Channel
@@ -40,7 +39,6 @@ class Succession:
             origin=origin,
             listeners=generations.listeners.described(),
             pid_files=self._pid_files(),
-            sys_path=tuple(sys.path),
             python_path=origin.environ.get("PYTHONPATH"),
         )
         fds = [

@@ -13,11 +13,14 @@ import json
 import logging
 import logging.config
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paste_unicorn.ops.sink import LogsProblem
 from paste_unicorn.settings.table.logs import LogSettings
+
+_OF_LOGGING = re.compile(r"(loggers|handlers|formatters)\Z|(logger|handler|formatter)_")
 
 _DEFAULTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     # What dictionaries written for this egg may refer to without defining it.
@@ -77,6 +80,29 @@ def has_loggers(ini_path: str | None) -> bool:
     with contextlib.suppress(configparser.Error, OSError, UnicodeError):
         parser.read([ini_path] if ini_path else [])
     return parser.has_section("loggers")
+
+
+def wording(logs: LogSettings, ini_path: str | None) -> str:
+    """All that the files say of loggers: another text where somebody has changed it."""
+    parser = configparser.RawConfigParser(strict=False)
+    with contextlib.suppress(configparser.Error, OSError, UnicodeError):
+        parser.read([ini_path] if ini_path else [])
+    said = [str(dict(parser[name])) for name in parser.sections() if _OF_LOGGING.match(name)]
+    for path in filter(None, (logs.logconfig, logs.logconfig_json)):
+        with contextlib.suppress(OSError, UnicodeError), open(path, encoding="utf-8") as file:
+            said.append(file.read())
+    return "\n".join(said)
+
+
+def undo(named: Iterable[str]) -> None:
+    """Take the handlers of these loggers off again, before another configuration is applied."""
+    for name in named:
+        logger = logging.getLogger(name or None)
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(logging.NOTSET if name else logging.WARNING)
+        logger.propagate = True
 
 
 def _is_same_file(path: str, other: str) -> bool:

@@ -42,6 +42,8 @@ class Logs:
     def __init__(self, console: Console) -> None:
         self.error = logging.getLogger(ERROR)
         self.access: AccessLog | None = None
+        self.named: frozenset[str] = frozenset()  # loggers that an operator's configuration names
+        self.wording = ""  # of that configuration
         self.error_fd = console.fd  # for faulthandler: a descriptor that stays valid when the logs are reopened
         self._console = console
         self._sinks: list[Sink] = []  # files of ours
@@ -120,6 +122,7 @@ def setup(
     if stderr_fd is None:
         stderr_fd = descriptor_of(sys.stderr)
     result = Logs(Console(2 if stderr_fd is None else stderr_fd))
+    result.named, result.wording = named or frozenset(), configured.wording(logs, ini_path)
     try:
         _Plumbing(result, logs, ini_path, named).lay()
     except LogsProblem:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 setproctitle.getproctitle()
 
 
+SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
+
+
 class IdentityProblem(ValueError):
     """A setting that this process isn't allowed to honour; `str()` names the setting and what to do."""
 
@@ -63,6 +66,11 @@ def settle(settings: ProcessSettings) -> None:
     for folder in reversed(settings.pythonpath):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+
+
+def allow_connections(number: int) -> int | None:
+    """Let workers have so many connections each; the number of files that they may open where that is too few."""
+    return raise_descriptor_limit(number + SPARE_DESCRIPTORS)
 
 
 def raise_descriptor_limit(wanted: int) -> int | None:

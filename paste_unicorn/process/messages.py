@@ -35,7 +35,9 @@ class Origin:
     section: str  # of the server, for people
     local_conf: dict[str, str]  # its settings at the start, as texts
     cwd: str  # when the server was started, before `chdir`
-    environ: dict[str, str]  # the same, before `raw_env`
+    umask: int  # the same, before `umask`
+    sys_path: tuple[str, ...]  # before `pythonpath`
+    environ: dict[str, str]  # before `raw_env`
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,6 @@ class Load:
 
     generation: int
     origin: Origin
-    sys_path: tuple[str, ...]
     python_path: str | None  # PYTHONPATH as it was; the exec needed another one
     reloading: bool  # a reloader of the runner wants to know which files are imported
 
@@ -80,7 +81,6 @@ class Succeed:
     origin: Origin
     listeners: tuple[Inherited, ...]
     pid_files: tuple[str, ...]  # to be taken over
-    sys_path: tuple[str, ...]
     python_path: str | None
 
 
@@ -220,4 +220,4 @@ def _frozen(value: Any) -> Any:
 
 def _origin(fields: dict[str, Any]) -> Origin:
     recipes = {name: Recipe(**fields[name]) if fields[name] else None for name in ("recipe", "server")}
-    return Origin(**{**fields, **recipes})
+    return Origin(**{**_frozen_values(fields), **recipes})

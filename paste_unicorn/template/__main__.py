@@ -13,11 +13,11 @@ from ..ops.logs import LogsProblem, setup
 from ..process import leave
 from ..process.channel import Channel
 from ..process.handoff import HandoffPair
-from ..process.identity import set_title, settle, title_name
+from ..process.identity import allow_connections, set_title, title_name
 from ..process.lifeline import Lifeline
 from ..process.messages import Failed, Load
 from ..scoreboard import Scoreboard
-from .again import read_local_conf, read_settings
+from .again import read_local_conf, settle_again
 from .forking import Equipment, Template
 from .loading import LONGEST_REASON, LoadProblem, load_application, restore_interpreter, threads_of_the_application
 from .starting import CHANNEL_FD
@@ -36,8 +36,8 @@ def main() -> NoReturn:
         # Before the application is loaded: a factory that hangs would otherwise outlive the arbiter.
         lifeline = Lifeline(os.getppid(), fds[0])
         lifeline.arm()
-        restore_interpreter(load.sys_path, load.python_path)
-        os.chdir(load.origin.cwd)  # the settings were read there the first time
+        backtraces.arm(2)  # whatever hangs from here on
+        restore_interpreter(load.origin, load.python_path)
         local_conf = read_local_conf(load.origin)
         template = Template(_equip(load, fds, lifeline, local_conf), load.generation, channel)
     except LoadProblem as problem:
@@ -51,8 +51,7 @@ def main() -> NoReturn:
 
 def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str, str]) -> Equipment:
     origin = load.origin
-    settings = read_settings(origin, local_conf)
-    settle(settings.processes)
+    settings = settle_again(origin, local_conf)
     ini = title_name(settings.processes, origin.ini_path)
     set_title("template", ini, load.generation)
     recipe = origin.recipe
@@ -68,9 +67,10 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
         )
     except LogsProblem as problem:
         raise LoadProblem(str(problem)) from None
-    backtraces.arm(logs.error_fd)  # a factory may hang
+    backtraces.arm(logs.error_fd)
     application = load_application(recipe)
     logs.enable()
+    allow_connections(settings.processes.worker_connections)
     if threads := threads_of_the_application():
         logs.error.warning(
             "The application started threads while it was loaded (%s); they don't exist in workers. Start them in the "

@@ -7,8 +7,9 @@ import traceback
 
 from paste.deploy import loadwsgi
 
+from ..process.identity import IdentityProblem, check_user, settle
 from ..process.messages import Origin
-from ..settings.resolve import Settings, Source, resolve
+from ..settings.resolve import Settings, Source, hook_problems, resolve
 from .loading import LoadProblem
 
 _OURS = "paste_unicorn.runner"
@@ -38,9 +39,19 @@ def read_local_conf(origin: Origin) -> dict[str, str]:
     return {str(name): str(value) for name, value in context.local_conf.items()}
 
 
-def read_settings(origin: Origin, local_conf: dict[str, str]) -> Settings:
-    """The settings in these texts. Raises LoadProblem with everything that is wrong."""
+def settle_again(origin: Origin, local_conf: dict[str, str]) -> Settings:
+    """The settings in these texts, and this process made what they say: directory, mask, environment, import path.
+    Raises LoadProblem with everything that is wrong, hooks that can't be imported included.
+    """
     resolved = resolve(local_conf, Source(origin.ini_path, origin.section), os.environ)
     if resolved.settings is None:
         raise LoadProblem("\n".join(str(problem) for problem in resolved.problems))
+    processes = resolved.settings.processes
+    try:
+        check_user(processes)
+        settle(processes)
+    except IdentityProblem as problem:
+        raise LoadProblem(str(problem)) from None
+    if problems := hook_problems(resolved):
+        raise LoadProblem("\n".join(str(problem) for problem in problems))
     return resolved.settings

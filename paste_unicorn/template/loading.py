@@ -6,12 +6,12 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from paste.deploy import loadwsgi
 
-from ..process.messages import Recipe
+from ..process.messages import Origin, Recipe
 
 LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
 
@@ -35,9 +35,11 @@ def load_application(recipe: Recipe) -> Callable[..., Any]:
     return application
 
 
-def restore_interpreter(sys_path: Sequence[str], python_path: str | None) -> None:
-    """Give this interpreter the import path that the runner's had."""
-    sys.path[:] = sys_path
+def restore_interpreter(origin: Origin, python_path: str | None) -> None:
+    """Give this interpreter import path, directory and mask as the runner's had them when it called us."""
+    sys.path[:] = origin.sys_path
+    os.chdir(origin.cwd)
+    os.umask(origin.umask)
     if python_path is None:
         os.environ.pop("PYTHONPATH", None)
     else:

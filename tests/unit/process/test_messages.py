@@ -42,9 +42,11 @@ ORIGIN = Origin(
     section="server:main",
     local_conf={"workers": "2"},
     cwd="/srv",
+    umask=0o022,
+    sys_path=("", "/srv"),
     environ={"LANG": "C"},
 )
-LOAD = Load(generation=2, origin=ORIGIN, sys_path=("", "/srv"), python_path=None, reloading=False)
+LOAD = Load(generation=2, origin=ORIGIN, python_path=None, reloading=False)
 LISTENERS = (
     Inherited("127.0.0.1:80", "127.0.0.1:80", "127.0.0.1", "80", False, True, "", (0, 0)),
     Inherited("unix:/run/s", "unix:/run/s", "localhost", "80", True, True, "/run/s", (1, 2**40)),
@@ -52,7 +54,7 @@ LISTENERS = (
 MESSAGES: tuple[Message, ...] = (
     LOAD,
     Equip((("127.0.0.1:80", "127.0.0.1", "80", False), ("unix:/run/s", "localhost", "80", True))),
-    Succeed(ORIGIN, LISTENERS, ("/run/pid",), ("", "/srv"), "/lib"),
+    Succeed(ORIGIN, LISTENERS, ("/run/pid",), "/lib"),
     Fork(1, 7),
     ReopenLogs(),
     End(),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paste_unicorn.process.messages import Recipe
+from paste_unicorn.process.messages import Origin, Recipe
 from paste_unicorn.template.loading import (
     LoadProblem,
     load_application,
@@ -61,13 +61,21 @@ def test_an_application_that_can_t_be_loaded_says_why(recipe: Recipe, name: str,
         load_application(replace(recipe, name=name))
 
 
-def test_the_import_path_is_the_runner_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_path_directory_and_mask_are_those_of_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "/of/the/exec")
-    restore_interpreter(("", "/a"), None)
+    monkeypatch.chdir(tmp_path.parent)
+    origin = Origin(None, None, None, "server:main", {}, str(tmp_path), 0o027, ("", "/a"), {})
+    mask = os.umask(0)
+    try:
+        restore_interpreter(origin, None)
+        assert os.umask(mask) == 0o027
+    finally:
+        os.umask(mask)
+    assert os.getcwd() == str(tmp_path)
     assert sys.path == ["", "/a"]
     assert "PYTHONPATH" not in os.environ
-    restore_interpreter(("", "/a"), "/b")
+    restore_interpreter(replace(origin, umask=mask), "/b")
     assert os.environ["PYTHONPATH"] == "/b"
 
 

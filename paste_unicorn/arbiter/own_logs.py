@@ -1,0 +1,59 @@
+"""The arbiter's own logs: opened as the settings in force say, and given to the user that the workers run as."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..ops import configured
+from ..ops.logs import Logs, LogsProblem, setup
+
+if TYPE_CHECKING:
+    from ..process.messages import Origin
+    from ..settings.resolve import Settings
+
+
+def open_logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
+    """As these settings say, at the start. Raises LogsProblem."""
+    logs = setup(
+        settings.logs,
+        ini_path=ini_path,
+        ini_has_loggers=configured.has_loggers(ini_path),
+        stderr_fd=None,
+        variables=variables,
+    )
+    logs.enable()
+    _give_away(logs, settings)
+    return logs
+
+
+def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Logs:
+    """The logs by other settings, or by what the ini says of loggers now; the same ones where neither has changed."""
+    ini_path, variables = origin.ini_path, variables_of(origin)
+    if after.logs == before.logs and configured.wording(after.logs, ini_path) == logs.wording:
+        _give_away(logs, after)
+        return logs
+    logs.close()
+    configured.undo(logs.named)
+    try:
+        return open_logs(after, ini_path, variables)
+    except LogsProblem as problem:  # its template could; a disk may have filled up since
+        kept = setup(before.logs, ini_path=None, ini_has_loggers=False, stderr_fd=None)
+        kept.error.error("The arbiter keeps its old logs: %s", problem)
+        return kept
+
+
+def variables_of(origin: Origin) -> Mapping[str, str]:
+    """`name=value` of the runner's command line."""
+    return origin.recipe.variables if origin.recipe is not None else {}
+
+
+def _give_away(logs: Logs, settings: Settings) -> None:
+    """Workers open the files again after a rotation. Raises LogsProblem."""
+    user, group = settings.processes.user, settings.processes.group
+    if os.geteuid() == 0 and (user is not None or group is not None):
+        try:
+            logs.chown(-1 if user is None else user, -1 if group is None else group)
+        except OSError as error:
+            raise LogsProblem(f"user: the log files can't be given to that user ({error.strerror})") from None
