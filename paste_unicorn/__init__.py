@@ -5,6 +5,7 @@ Which file to open first for what:
 * what an ini may say            `settings/table/`
 * how a start begins             `runner.py`, then `arbiter/arbiter.py`
 * what happens on a signal       `arbiter/decide.py`, the table; `arbiter/rules/`
+* how generations take over     `arbiter/rules/balance.py`
 * how the application is loaded  `template/loading.py`, `template/forking.py`
 * a request, top to bottom       `workers/sync.py`, `workers/exchange.py`
 * what is a request, a refusal   `http/parser.py`, `http/refusals.py`
