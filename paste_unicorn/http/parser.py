@@ -81,13 +81,9 @@ class HeadParser:
         `data` begins with the first byte of a request and may go on behind its head. `seen` bytes of it were
         given before, and the answer was None: they are not judged again.
         """
-        if len(data) <= _LARGEST_HOT_HEAD:
-            head = self._find_head(data)
-            if head is not None:
-                return head
         try:
-            if data[-4:] == b"\r\n\r\n":
-                head = self._of_shape(data)
+            if len(data) <= _LARGEST_HOT_HEAD:
+                head = self._find_head(data) or self._of_shape(data)
                 if head is not None:
                     return head
             return self._parse(data, seen)

@@ -113,11 +113,11 @@ class FieldBlock:
 class Shape:
     """What many heads have in common that differ in the values of a few fields only (`shapes.py`)."""
 
-    __slots__ = ("begin", "environ", "gaps", "prepared", "size")
+    __slots__ = ("begin", "environ", "gaps", "known", "prepared")
 
     def __init__(self, begin: str, gaps: tuple[tuple[str, str], ...], environ: dict[str, str]) -> None:
         self.begin = begin  # the text between request line and first gap
-        self.size = len(begin)
+        self.known = begin.rfind("\n") + 1  # the size of the lines in it
         self.gaps = gaps  # the key of each value that differs, and the text between it and the next one
         self.environ = environ  # as in `FieldBlock`; the values that differ are empty
         self.prepared: dict[Any, dict[str, Any]] = {}  # room for what the next floor makes of what they share
@@ -129,7 +129,7 @@ _NOTHING: dict[str, str] = {}
 class Head:
     """A complete request head."""
 
-    __slots__ = ("_block", "_data", "body", "end", "fresh", "keep", "line", "prepared", "shape")
+    __slots__ = ("_block", "_raw_fields", "body", "end", "fresh", "keep", "line", "prepared", "shape")
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Head:
         prepared: dict[Any, dict[str, Any]] | None,
         shape: Shape | None = None,
         fresh: dict[str, str] = _NOTHING,
-        data: bytes = b"",
+        raw_fields: bytes = b"",
     ) -> None:
         self.line = line
         self._block = block  # None where it follows from the next ones
@@ -151,13 +151,12 @@ class Head:
         self.prepared = prepared  # room for what the next floor makes of it, or of its shape, where that is kept
         self.shape = shape
         self.fresh = fresh  # its own values, where it has a shape
-        self._data = data  # the bytes of a head that has a shape
+        self._raw_fields = raw_fields  # and its lines behind the first, with all CRLFs
 
     @property
     def block(self) -> FieldBlock:
         """Of a head with a shape it is made when first asked for: only some logs and hooks do."""
         if self._block is None:
             assert self.shape is not None
-            raw = self._data[len(self.line.raw) + 2 : -4]
-            self._block = FieldBlock(raw, {**self.shape.environ, **self.fresh}, (), 0, False, True)
+            self._block = FieldBlock(self._raw_fields[:-4], {**self.shape.environ, **self.fresh}, (), 0, False, True)
         return self._block

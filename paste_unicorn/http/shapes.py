@@ -2,7 +2,7 @@
 
 Hot where a head is new. To cut its lines and to look each up costs more than all the rest. So a few *shapes* are
 kept: what many blocks of fields had in common, as one text with gaps where the values differed. A head that fits a
-shape is that text with other values, which llhttp judges like every head.
+shape is that text with other values, which llhttp judges like all that is new.
 
 Why nothing can hide in a gap: it begins behind "Name:", of a name that decides nothing; it has no CR, so it ends with
 its line; and what follows is the next line of the shape, or the end. So no line is added, left out or folded, and all
@@ -19,6 +19,8 @@ from .head_cache import HeadCache
 from .request import FieldBlock, Head, RequestLine, Shape
 
 _SHAPES = 4  # each that does not fit costs a comparison
+_LOOK = 8  # one head in so many is looked at, whether it came before: most never will
+_ANY_LINE = b"GET / HTTP/1.1\r\n"
 _GAPS = 4  # with more of them, to cut all lines costs no more
 
 
@@ -41,24 +43,25 @@ class Shapes:
         self._heads = heads
         self._largest = largest
         self._shapes: list[Shape] = []
+        self._until_look = _LOOK
         # A head of a shape has no body and no Upgrade: it leaves llhttp ready for the next one.
         self._judge = httptools.HttpRequestParser(None).feed_data
 
     def head(self, data: bytes) -> Head | None:
-        """The head that is the whole of `data`, which ends in an empty line. None: it has no shape, or is not in
-        order. Raises Refused for a request line that is not."""
-        end = len(data)
-        line_end = data.find(b"\r\n")
-        if not line_end or end > self._largest:
+        """The head that is the whole of `data`. None: it has no shape, or is not in order. Raises Refused for a request
+        line that is not."""
+        if len(data) > self._largest:
             return None
-        text = data.decode("latin-1")
+        # Not find, startswith and slices: those parse their arguments slowly.
+        raw_line, _, raw_fields = data.partition(b"\r\n")
+        text = raw_fields.decode("latin-1")
         for shape in self._shapes:
-            if text.startswith(shape.begin, line_end):
-                rest = text[line_end + shape.size :]
+            rest = text.removeprefix(shape.begin)
+            if rest != text:
                 fresh = {}
                 for key, literal in shape.gaps:
-                    value, _, rest = rest.partition(literal)
-                    if "\r" in value:  # also where the literal is not there: the data ends in CRLF
+                    value, found, rest = rest.partition(literal)
+                    if not found or "\r" in value:
                         break
                     fresh[key] = value.strip(" \t")
                 else:
@@ -66,12 +69,16 @@ class Shapes:
                         break
         else:
             return None
-        raw_line = data[:line_end]
-        line = self._find_line(raw_line) or self._read_line(raw_line)
+        line = self._find_line(raw_line)
+        if line is None:
+            if not raw_line:
+                return None  # an empty line before the request
+            line = self._read_line(raw_line)
         if not line.http11:
             return None
         try:
-            self._judge(data)
+            # The line and what stands before the first gap were judged before, and leave nothing behind in llhttp.
+            self._judge(_ANY_LINE + raw_fields[shape.known :])
         except httptools.HttpParserError:
             # Those who look at each line will say why.
             self._judge = httptools.HttpRequestParser(None).feed_data
@@ -79,10 +86,13 @@ class Shapes:
         if shape is not self._shapes[0]:
             self._shapes.remove(shape)
             self._shapes.insert(0, shape)
-        head = Head(line, None, end, True, 0, shape.prepared, shape, fresh, data)
-        if self._heads.came_before(data):
-            head = Head(line, head.block, end, True, 0, {})
-            self._heads.keep(data, head, end)
+        head = Head(line, None, len(data), True, 0, shape.prepared, shape, fresh, raw_fields)
+        self._until_look -= 1
+        if not self._until_look:
+            self._until_look = _LOOK
+            if self._heads.came_before(data):
+                head = Head(line, head.block, head.end, True, 0, {})
+                self._heads.keep(data, head, head.end)
         return head
 
     def learn(self, lines: list[str], gaps: Mapping[str, str], block: FieldBlock) -> None:
@@ -95,11 +105,11 @@ class Shapes:
         texts = [""]
         for line in lines:
             if line in gaps:
-                texts[-1] += f"\r\n{line.partition(':')[0]}:"
-                texts.append("")
+                texts[-1] += line.partition(":")[0] + ":"
+                texts.append("\r\n")
             else:
-                texts[-1] += f"\r\n{line}"
-        texts[-1] += "\r\n\r\n"
+                texts[-1] += line + "\r\n"
+        texts[-1] += "\r\n"
         keys = [gaps[line] for line in lines if line in gaps]
         # No value of one client stays in what the heads of others are made of.
         environ = {**block.environ, **dict.fromkeys(keys, "")}

@@ -118,15 +118,15 @@ def test_limits_hold_for_what_stands_in_a_gap() -> None:
             assert read(data, parser=parser).outcome() == expected
 
 
-def test_a_head_of_a_shape_that_comes_again_is_kept_whole() -> None:
+def test_a_head_of_a_shape_that_comes_again_and_again_is_kept_whole() -> None:
     parser = trained(FIRST + b"X: @\r\n\r\n")
-    data = FIRST + b"X: same\r\n\r\n"
-    one, two, three = (head_of(parser, data) for _ in range(3))
-    assert one.shape is not None
-    assert two is three
-    assert two.shape is None
-    assert two.block.environ == one.block.environ
-    assert two.block.fields == one.block.fields
+    heads = [head_of(parser, FIRST + b"X: same\r\n\r\n") for _ in range(30)]
+    first, last = heads[0], heads[-1]
+    assert first.shape is not None
+    assert last.shape is None
+    assert last is heads[-2]
+    assert last.block.environ == first.block.environ
+    assert last.block.fields == first.block.fields
 
 
 def test_shapes_are_few_and_the_last_that_was_met_comes_first() -> None:
