@@ -112,3 +112,43 @@ def test_an_application_that_nobody_loaded_is_guessed_from_the_ini(tmp_path: Pat
     assert guessed
     assert isinstance(recipe, dict)
     assert (recipe["uri"], recipe["name"]) == (f"config:{tmp_path}/test.ini", "main")
+
+
+PID_FILES = """\
+import atexit, os, sys
+from types import ModuleType
+from paste_unicorn import surroundings
+
+def pid_file(path, pid=None):
+    with open(path, "w") as file:
+        file.write(str(pid or os.getpid()))
+
+pid_file("own.pid")
+pid_file("of-another.pid", 1)
+pid_file("of-an-option.pid")
+pid_file("paster.pid")
+open("no.pid", "w").write("nonsense")
+open("large.pid", "w").write(" " * 100)
+sys.argv = ["paster", "serve", "test.ini", "own.pid", "of-another.pid", "--pid-file=of-an-option.pid", "no.pid",
+            "large.pid", "missing.pid", "", "own.pid"]
+print([os.path.basename(path) for path in surroundings.pid_files()])
+
+class Command:  # gearbox registers a method of its own
+    def _remove_pid_file(self):
+        print("gearbox removes it")
+    def run(self):
+        atexit.register(self._remove_pid_file)
+        surroundings.keep_pid_files()
+
+serve = sys.modules["paste.script.serve"] = ModuleType("paste.script.serve")
+serve._remove_pid_file = lambda *arguments: print("paster removes it")
+atexit.register(print, "somebody else's is kept")
+atexit.register(serve._remove_pid_file, os.getpid(), "own.pid", 0)
+Command().run()
+"""
+
+
+def test_pid_files_of_the_runner_are_those_that_name_us_and_can_be_left_to_another_arbiter(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PID_FILES], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["['own.pid', 'of-an-option.pid', 'paster.pid']", "somebody else's is kept"]

@@ -59,3 +59,40 @@ def test_what_holds_no_pid_is_replaced(tmp_path: Path, content: str) -> None:
 def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(pidfile.PidFileProblem, match="name a folder that exists"):
         pidfile.write(str(tmp_path / "nowhere" / "pid"))
+
+
+def test_it_can_name_a_successor_and_is_then_that_one_s(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    pidfile.write(str(path))
+    pidfile.hand_over(str(path), 4711)
+    assert path.read_text() == "4711\n"
+    assert os.listdir(tmp_path) == ["pid"]
+    pidfile.remove(str(path))
+    assert path.exists()
+
+
+@pytest.mark.parametrize("content", [None, "4712\n", "nonsense"])
+def test_what_is_not_ours_is_not_handed_over(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "pid"
+    if content is not None:
+        path.write_text(content)
+    pidfile.hand_over(str(path), 4711)
+    assert (path.read_text() if path.exists() else None) == content
+
+
+@pytest.mark.parametrize("content", [None, "4711\n", "nonsense"])
+def test_a_successor_has_it_whoever_it_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "pid"
+    if content is not None:
+        path.write_text(content)
+    pidfile.take_over(str(path))
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert os.listdir(tmp_path) == ["pid"]
+
+
+def test_one_that_was_handed_over_is_taken_over_without_being_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    pidfile.write(str(path))
+    before = path.stat().st_ino
+    pidfile.take_over(str(path))
+    assert path.stat().st_ino == before
