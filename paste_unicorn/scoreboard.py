@@ -27,6 +27,7 @@ _LAYOUT = 1
 _STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped for good
 _WORKERS = struct.Struct("<I")  # how many are wanted now
 _WORKERS_OFFSET = 68
+_CLOSINGS = 72  # offset of one byte: how often listeners have been told to take no more connections
 _HEADER_SIZE = 4096
 
 # A slot: who it is, then counters (all unsigned 64 bit, so that a reader never sees half of one), then cells.
@@ -153,6 +154,15 @@ class Scoreboard:
     @stopping.setter
     def stopping(self, value: bool) -> None:
         self._memory[_STOPPING] = int(value)
+
+    @property
+    def closings(self) -> int:
+        """Another value than before: some listeners take no new connections any more (modulo 256)."""
+        return self._memory[_CLOSINGS]
+
+    def say_closing(self) -> None:
+        """To be called before listeners are changed, so that whoever accepts from them knows."""
+        self._memory[_CLOSINGS] = (self._memory[_CLOSINGS] + 1) % 256
 
     @property
     def workers(self) -> int:

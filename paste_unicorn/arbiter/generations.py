@@ -166,6 +166,7 @@ class Generations:
         settings = outfit.settings
         removed = self.listeners.without(outfit.listeners)
         # What the kernel has accepted there is still answered, by the workers that retire.
+        self.equipment.scoreboard.say_closing()
         removed.stop_handshakes()
         self._removed.append((number, removed))
         self.listeners = outfit.listeners

@@ -160,6 +160,7 @@ class Performer:
     def stop_listening(self, action: StopListening) -> None:
         # The flag first: a worker that is told to go must know whether it drains or retires.
         self.scoreboard.stopping = True
+        self.scoreboard.say_closing()
         systemd.notify("STOPPING=1")
         self.generations.listeners.stop_handshakes()
 

@@ -2,7 +2,8 @@
 
 The application may fork (multiprocessing, a daemon of its own). Such a child is its own affair, but a
 listener in its hands would keep the port after us, and the write end of the life pipe would keep our
-processes alive. So these descriptors are replaced in every child that isn't ours.
+processes alive. So these descriptors are replaced in every child that isn't ours. Connections are too many
+for that: `application_forked` tells whoever closes one that a child may hold it too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import warnings
 from collections.abc import Iterable
 
 from .leave import flush
+
+application_forked = False  # this process has had a child that isn't ours
 
 _private: set[int] = set()
 _our_thread: int | None = None  # the thread that is inside `fork`
@@ -31,7 +34,7 @@ def fork() -> int:
     In the child all signals are blocked, so that none is taken for its parent's; it calls `unblock_signals`
     once its handlers stand.
     """
-    global _our_thread
+    global _our_thread, application_forked
     flush()
     _our_thread = threading.get_ident()
     pid = -1
@@ -47,6 +50,8 @@ def fork() -> int:
         _our_thread = None
         if pid != 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        else:
+            application_forked = False
 
 
 def unblock_signals() -> None:
@@ -66,4 +71,10 @@ def _in_child() -> None:
     _private.clear()
 
 
-os.register_at_fork(after_in_child=_in_child)
+def _in_parent() -> None:
+    global application_forked
+    if _our_thread != threading.get_ident():
+        application_forked = True
+
+
+os.register_at_fork(after_in_child=_in_child, after_in_parent=_in_parent)

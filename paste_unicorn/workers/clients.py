@@ -17,7 +17,7 @@ from ..http.refusals import HEAD_TIMEOUT, Refused
 from ..wsgi.gateway import Response
 from .bodies import DRAIN_LIMIT, Bodies, BodyRules, RunRequest
 from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRITING, ClientGone, Connection
-from .deadlines import Deadlines, overdue
+from .deadlines import Deadlines
 from .exchange import Exchange
 from .listening import reset_on_close
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
@@ -59,10 +59,21 @@ class Clients:
         self._deadlines.start(connection, HEAD, connection.since)
 
     def welcome(self, connection: Connection) -> None:
-        """Look whether a new client's request is there already: on a busy server it is, and may need no watching."""
-        self.readable(connection)
-        if not connection.watched and connection.fd in self.by_fd:
-            self._watch(connection, READABLE)
+        """Look whether a new client's request is there already: on a busy server it is, and may need no watching.
+
+        The watcher may have passed it on meanwhile.
+        """
+        fd, buffer = connection.fd, connection.buffer
+        if self.by_fd.get(fd) is not connection:
+            return
+        if buffer:  # it came from a sibling, with what that had read
+            data = bytes(buffer)
+            buffer.clear()
+            self.take(connection, data)
+        else:
+            self.readable(connection)
+        if not connection.watched and self.by_fd.get(fd) is connection:
+            self.watch(connection)
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
@@ -175,6 +186,7 @@ class Clients:
         incoming = connection.incoming
         if incoming is not None:
             self.bytes_in += incoming.waited_for
+            incoming.detached = True
             if incoming.complete:
                 incoming.discard()
                 incoming = connection.incoming = None
@@ -278,27 +290,49 @@ class Clients:
             self._loop.modify(connection.fd, events)
         connection.watched = events
 
+    def watch(self, connection: Connection) -> None:
+        """Wait for what the client sends next."""
+        self._watch(connection, READABLE)
+
     def drop(self, connection: Connection) -> None:
         """Close the connection now."""
-        self._forget(connection)
+        self.forget(connection)
         connection.close()
 
-    def _forget(self, connection: Connection) -> None:
-        if self.by_fd.pop(connection.fd, None) is not None and connection.watched:
-            self._loop.remove(connection.fd)
+    def forget(self, connection: Connection) -> None:
+        """It is no longer among ours, nor watched."""
+        fd = connection.fd
+        if self.by_fd.get(fd) is connection:  # the number may be another one's by now
+            del self.by_fd[fd]
+            if connection.watched:
+                self._loop.remove(fd)
+                connection.watched = 0
+
+    def keep(self, connection: Connection, events: int) -> None:
+        """It is among ours, and watched for these events, if any."""
+        self.by_fd[connection.fd] = connection
+        if events:
+            self._watch(connection, events)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def check_deadlines(self, now: float) -> None:
-        """Act on every connection that has been in its phase for too long."""
-        for connection in overdue(self.by_fd.values(), now):
-            phase = connection.phase
-            if phase is HEAD and connection.buffer:
-                self.refuse_slow_head(connection)
-            elif phase is BODY and connection.head is not None:
-                self._bodies.overdue(connection, connection.head)
-            else:
-                self.drop(connection)
+    def overdue(self, connection: Connection) -> None:
+        """It has been in its phase for too long."""
+        phase = connection.phase
+        if self.by_fd.get(connection.fd) is not connection:
+            return
+        if phase is HEAD and connection.buffer:
+            self.refuse_slow_head(connection)
+        elif phase is BODY and connection.head is not None:
+            self._bodies.overdue(connection, connection.head)
+        else:
+            self.drop(connection)
+
+    def make_room(self, connection: Connection) -> None:
+        """It goes, so that another one may come."""
+        if connection.phase is HEAD:
+            self.refuse_slow_head(connection)
+        self.drop(connection)
 
     def refuse_slow_head(self, connection: Connection) -> None:
         """408 for a client whose request head does not come to an end."""

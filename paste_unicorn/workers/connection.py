@@ -5,13 +5,16 @@ Owned by the worker's one thread. Hot: `send` runs once a request.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import socket
 from _socket import socket as RawSocket
 from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..process import fork
 from ..wsgi.file_wrapper import FileRegion
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from .incoming import Incoming
 
 RECEIVE_SIZE = 65536
+FLUSH_SIZE = 16 << 20  # bytes that one client gets before others have their turn, however fast it reads
 
 
 class Phase(IntEnum):
@@ -123,15 +127,18 @@ class Connection:
         self.flush()
 
     def flush(self) -> bool:
-        """Send what the kernel takes now; says whether all is sent. Raises ClientGone."""
-        output = self.output
+        """Send what the kernel takes now, up to FLUSH_SIZE; says whether all is sent. Raises ClientGone."""
+        output, room = self.output, FLUSH_SIZE
         try:
             while output:
+                if room <= 0:
+                    return False
                 part = output[0]
                 if isinstance(part, FileRegion):
-                    self._flush_file(part)
+                    room -= self._flush_file(part, room)
                 else:
                     sent = self.sock.send(part)
+                    room -= sent
                     self.unsent -= sent
                     if sent < len(part):
                         output[0] = memoryview(part)[sent:]
@@ -143,9 +150,11 @@ class Connection:
             raise ClientGone(str(error)) from None
         return True
 
-    def _flush_file(self, region: FileRegion) -> None:
-        """One `sendfile`. A file that has shrunk meanwhile can't be sent to its end: the client must see that."""
-        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.length, 1 << 30)) if region.length else 0
+    def _flush_file(self, region: FileRegion, room: int) -> int:
+        """One `sendfile`; bytes that were sent. A file that has shrunk meanwhile can't be sent to its end: the client
+        must see that.
+        """
+        sent = os.sendfile(self.fd, region.fd, region.offset, min(region.length, room)) if region.length else 0
         if sent == region.length:
             os.close(region.fd)
             self.output.popleft()
@@ -153,6 +162,7 @@ class Connection:
             raise ClientGone("the file that was being sent became shorter")
         else:
             self.output[0] = FileRegion(region.fd, region.offset + sent, region.length - sent)
+        return sent
 
     def wait_readable(self, timeout_s: float) -> bool:
         """Block until something, or the end, has arrived; False after `timeout_s`. Raises ClientGone.
@@ -169,15 +179,26 @@ class Connection:
         return _wait(self.fd, select.POLLIN, timeout_s)
 
     def close(self) -> None:
-        """Let go of the descriptors. Whoever registered the socket with an epoll object unregisters it before."""
+        """End the connection, and let go of the descriptors. Whoever registered the socket with an epoll object
+        unregisters it before.
+        """
         for part in self.output:
             if isinstance(part, FileRegion):
                 os.close(part.fd)
         self.output.clear()
+        if fork.application_forked:
+            # A child of the application may hold the socket as well: to close ours would tell the client nothing.
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         if self.incoming is not None:
             self.incoming.discard()
+            self.incoming.detached = True
             self.incoming = None
+
+    def release(self) -> None:
+        """Close our descriptor of a connection that lives on in another process: no `shutdown`, which would end it."""
+        self.sock.close()
 
 
 def _wait(fd: int, event: int, timeout_s: float) -> bool:

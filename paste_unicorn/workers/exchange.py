@@ -20,7 +20,7 @@ from ..ops.escaping import escaped
 from ..process import leave
 from ..scoreboard import APPLICATION_ERRORS, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
-from ..wsgi.input import BodyError
+from ..wsgi.input import BodyError, RequestOver
 from .connection import ClientGone, Connection
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Exchange:
         self._statuses: list[int] = []
         self._sizes: list[int] = []
         self._durations_s: list[float] = []
+        self._counting = False
         self.now = monotonic()  # when the previous request ended, or the loop woke up
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
@@ -130,9 +131,15 @@ class Exchange:
     def count_answers(self) -> None:
         """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
         if self._statuses:
+            self._counting = True
             self._slot.count(self._statuses, self._sizes, self._durations_s)
             for answers in (self._statuses, self._sizes, self._durations_s):
                 answers.clear()
+            self._counting = False
+
+    def answered(self) -> int | None:
+        """Requests answered so far; None for a signal handler that interrupts the counting, to be asked again then."""
+        return None if self._counting else self._slot.answered + len(self._statuses)
 
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
@@ -200,7 +207,7 @@ class Exchange:
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
             return "client-gone"
-        if isinstance(error, BodyError):
+        if isinstance(error, BodyError) and not isinstance(error, RequestOver):
             self._logs.error.info("%s: %s", text, error)
             refusal, how = error.refusal, "client-gone"
         else:

@@ -28,7 +28,7 @@ def make_parser(settings: Settings) -> HeadParser:
     )
 
 
-def make_environs(settings: Settings, error_fd: int, name: str, port: str, *, trusted: bool) -> Environs:
+def make_environs(settings: Settings, error_fd: int, name: str, port: str, trusted: bool) -> Environs:
     """What makes the environs of requests that come in under this server name and port.
 
     `error_fd` is where `wsgi.errors` leads. `trusted`: whether the peers may speak for others.

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING, Protocol
 
 from ..http.refusals import Refused
-from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected
+from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected, RequestOver
 from .connection import RECEIVE_SIZE
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Incoming:
         self.cut_off = False  # the client ended its side before the body was complete
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
         self.abandoned = False  # it was answered without having been told to go on: it may send its body or not
+        self.detached = False  # the request is over: what the application has kept of its input reads nothing any more
 
     @property
     def remaining(self) -> int:
@@ -96,6 +97,8 @@ class Incoming:
 
     def next_piece(self) -> bytes:
         """The next decoded bytes, waited for; b"" at the end. Raises BodyError."""
+        if self.detached:
+            raise RequestOver("wsgi.input was read after its request had been answered")
         connection = self._connection
         while not self._pieces:
             if self.complete:

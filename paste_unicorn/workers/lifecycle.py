@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -24,7 +25,6 @@ from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import Imported, Ready, Tired
 from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
-from ..wsgi.environ import Environs
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
@@ -88,7 +88,6 @@ class Worker:
         self._orders = orders
         self._log = orders.logs.error
         self._reopen_wanted = False
-        self._retiring = False
         self._known_modules: set[str] = set()
         self._weigh_at = 0.0  # monotonic seconds
         self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
@@ -156,14 +155,9 @@ class Worker:
         if self._loop is None:
             leave.child(EXIT_OK)
         if self._orders.scoreboard.stopping:
-            self._drain()
+            self._loop.drain()
         else:
-            self._retiring = True
             self._loop.retire()
-
-    def _drain(self) -> None:
-        assert self._loop is not None
-        self._loop.drain(self._orders.settings.processes.drain_timeout_s)
 
     def _on_quit(self, number: int, frame: FrameType | None) -> None:
         self._hooks.call("worker_int", self._hook_worker)
@@ -178,9 +172,12 @@ class Worker:
 
     def _each_round(self) -> None:
         """A few times a second, in the loop."""
-        if self._retiring and self._orders.scoreboard.stopping:
-            # Whoever told us told the arbiter too (systemd does): what looked like a retirement is a stop.
-            self._drain()
+        if self._loop is not None:
+            # The application may have replaced our handler of TERM.
+            if self._orders.scoreboard.stopping:
+                self._loop.drain()
+            elif self._slot.is_dismissed:
+                self._loop.retire()
         if self._reopen_wanted:
             self._reopen_wanted = False
             self._orders.logs.reopen()
@@ -226,12 +223,15 @@ def make_worker(
     """The worker of the class that the settings want, wired up from them."""
     settings, logs = orders.settings, orders.logs
     requests, processes = settings.requests, settings.processes
+    environs = functools.partial(make_environs, settings, logs.error_fd)
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
     return SyncWorker(
         loop=loop,
         listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
-        peers=Peers(settings.proxies.forwarded_allow_ips.trusts, _environs(orders)),
+        pair=orders.handoff,
+        hands_off=processes.handoff,
+        peers=Peers(settings.proxies.forwarded_allow_ips.trusts, environs, orders.listeners),
         parser=make_parser(settings),
         exchange=_exchange(orders, answering, slot, hooks, say_tired),
         answering=answering,
@@ -250,7 +250,10 @@ def make_worker(
         ),
         send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s),
         slot=slot,
+        scoreboard=orders.scoreboard,
+        log=logs.error,
         max_connections=processes.worker_connections,
+        drain_s=processes.drain_timeout_s,
         wakeup_fd=wakeup_fd,
         each_round=each_round,
     )
@@ -266,15 +269,3 @@ def _exchange(
     given = (orders.application, answering, slot, orders.logs, orders.generation, hooks)
     limit = request_limit(orders.settings)
     return CountedExchange(*given, limit=limit, say_tired=say_tired) if limit else Exchange(*given)
-
-
-def _environs(orders: WorkerOrders) -> dict[tuple[Listener, bool], Environs]:
-    """What makes environs, for each listener and for peers that are trusted or not."""
-    settings, error_fd = orders.settings, orders.logs.error_fd
-    return {
-        (listener, trusted): make_environs(
-            settings, error_fd, listener.server_name, listener.server_port, trusted=trusted
-        )
-        for listener in orders.listeners
-        for trusted in (False, True)
-    }

@@ -1,9 +1,10 @@
 """The loop that reads and buffers many connections and runs one request at a time.
 
-In each batch of events the listeners come first, applications after: EPOLLEXCLUSIVE wakes one waiter, and what woke it
-must not wait behind its own application. Batches go stale, so each connection is looked up again.
+In each batch of events listeners and siblings' connections come first, applications after: EPOLLEXCLUSIVE wakes one
+waiter, and what woke it must not wait behind its own application. Batches go stale, so each connection is looked up
+again.
 
-Hot: a keep-alive request costs one turn of the inner loop of `_serve` and one `_run_request`.
+Hot: a keep-alive request costs one turn of the inner loop of `serve` and one `_run_request`.
 """
 
 from __future__ import annotations
@@ -11,42 +12,48 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ..http.parser import Head, HeadParser
 from ..http.response import http_date
 from ..process.listener import Listener
-from ..scoreboard import BYTES_IN, CONNECTIONS, SlotWriter
+from ..scoreboard import BYTES_IN, CONNECTIONS, Scoreboard, SlotWriter
 from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
 from .bodies import BodyRules
 from .clients import Clients
-from .connection import DRAINING, HEAD, IDLE, Connection, SendLimits
-from .deadlines import LINGER_S, SCAN_INTERVAL_S, Deadlines, slowest_head
+from .connection import IDLE, Connection, SendLimits
+from .deadlines import SCAN_INTERVAL_S, Deadlines, overdue, slowest_head
 from .exchange import Exchange
+from .handoff import Handoff
+from .leaving import TICK_S, Leaving
 from .listening import Listening
-from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
+from .loop import READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
 from .peers import Peers
+
+if TYPE_CHECKING:
+    import logging
+
+    from ..process.handoff import HandoffPair
 
 monotonic = time.monotonic
 
-TICK_S = 0.1
 IDLE_WAIT_S = 0.5  # a sign of life is due even where nothing happens
 FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
 BATCH = 16
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
-SECOND_LOOK_S = 0.3  # a TERM may come to all processes at once: is it the whole server that stops?
-IDLE_AT_RETIREMENT_S = 2.0  # how long a retiring worker still answers on connections that are idle
 
 
 class SyncWorker:
-    """Owned by the worker's main thread; signal handlers only set `retiring` and `draining_until`."""
+    """Owned by the worker's main thread; signal handlers only call `retire` and `drain`."""
 
     def __init__(
         self,
         *,
         loop: EpollLoop | SelectorLoop,
         listening: Listening,
+        pair: HandoffPair,
+        hands_off: bool,
         peers: Peers,
         parser: HeadParser,
         exchange: Exchange,
@@ -55,7 +62,10 @@ class SyncWorker:
         bodies: BodyRules,
         send_limits: SendLimits,
         slot: SlotWriter,
+        scoreboard: Scoreboard,
+        log: logging.Logger,
         max_connections: int,
+        drain_s: float,
         wakeup_fd: int,
         each_round: Callable[[], None],
     ) -> None:
@@ -69,29 +79,16 @@ class SyncWorker:
         self._max_connections = max_connections
         self._wakeup_fd = wakeup_fd  # becomes readable when a signal has arrived
         self._each_round = each_round  # a few times a second: what is neither connection nor request
-        self._clients = Clients(loop, parser, exchange, deadlines, bodies, self._run_request)
-        self._closing = False  # every answer says Connection: close
-        self._leave_at = 0.0  # draining or retiring: not before this, in monotonic seconds
-        self._retired_at = 0.0
-        self._draining = False
+        self._clients = clients = Clients(loop, parser, exchange, deadlines, bodies, self._run_request)
+        self._handoff = Handoff(pair, loop, clients, peers, send_limits, slot, log, hands_off)
+        self._leaving = Leaving(
+            loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
+        )  # fmt: skip
+        self.retire, self.drain = self._leaving.retire, self._leaving.drain
+        self._fresh: list[Connection] = []  # came in this round; they may have sent a request already
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
-
-    # -- called by signal handlers, or between rounds ----------------------------------------------------------------
-
-    def retire(self) -> None:
-        """Accept nothing more, finish what is here, then leave: siblings have the listeners."""
-        if not self._closing:
-            self._closing = self._answering.closing = True
-            self._retired_at = monotonic()
-            self._leave_at = self._retired_at + IDLE_AT_RETIREMENT_S
-
-    def drain(self, drain_s: float) -> None:
-        """The server stops: go on accepting until the queue has run dry, and answer all that was accepted."""
-        if not self._draining:
-            self._closing = self._draining = self._answering.closing = True
-            self._leave_at = monotonic() + drain_s
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -99,25 +96,24 @@ class SyncWorker:
         """Serve until told to retire or to drain, and done with it."""
         self._loop.add(self._wakeup_fd)
         self._listening.watch()
-        poll, by_fd, pending = self._loop.poll, self._clients.by_fd, self._clients.pending
-        shared, exchange = self._listening.by_fd, self._exchange
+        self._handoff.watch()
+        poll, by_fd, pending, fresh = self._loop.poll, self._clients.by_fd, self._clients.pending, self._fresh
+        exchange, leaving = self._exchange, self._leaving
         guard, readable, select_step = self._guard, self._clients.readable, self._step_for
-        fresh: list[Connection] = []
         while True:
             self._last_round_s = exchange.now - self._round_began
-            events = poll(0 if pending else TICK_S if by_fd or self._closing else IDLE_WAIT_S)
+            events = poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s())
             exchange.now = self._round_began = now = monotonic()
             for fd, _ in events:
-                if fd in shared:
-                    self._accept(shared[fd], now, fresh)
+                if fd not in by_fd:
+                    self._shared(fd, now)
+            if leaving.began or not (events or pending):
+                self._look_around(now, events)
             if now >= self._next_tick:
                 self._tick(now)
             for fd, event in events:
                 if fd in by_fd:
                     guard(readable if event == READABLE else select_step(event), by_fd[fd])
-                elif fd == self._wakeup_fd:
-                    os.read(fd, 4096)
-                    self._next_scan = self._next_tick = 0.0
             for connection in fresh:
                 guard(self._clients.welcome, connection)
             fresh.clear()
@@ -125,9 +121,13 @@ class SyncWorker:
                 guard(self._clients.next_in_a_row, pending.popleft())
             if now >= self._next_scan:
                 self._scan(now)
-            if self._closing and self._is_done(now):
+            if leaving.began and leaving.is_done(now):
                 exchange.count_answers()
                 return
+
+    def _wait_s(self) -> float:
+        """How long to wait for events when there is no connection, or this worker is about to leave."""
+        return self._leaving.wait_s(monotonic()) if self._leaving.began else IDLE_WAIT_S
 
     def _guard(self, step: Callable[[Connection], None], connection: Connection) -> None:
         """The border between the loop and one connection: no fault of ours in here may cost the others theirs."""
@@ -156,61 +156,107 @@ class SyncWorker:
         """A few times a second, and after the events: who seems overdue may just have sent something."""
         self._next_scan = now + SCAN_INTERVAL_S
         self._exchange.count_answers()
-        self._clients.check_deadlines(now)
-        if not self._closing or self._draining:
-            self._listening.resume(now)
+        clients = self._clients
+        for connection in overdue(clients.by_fd.values(), now):
+            self._guard(clients.overdue, connection)
+        self._listening.resume(now)
+        if self._may_take():
+            self._handoff.watch()
         counters = self._slot.counters
-        counters[CONNECTIONS] = len(self._clients.by_fd)
-        counters[BYTES_IN] = self._clients.bytes_in
+        counters[CONNECTIONS] = len(clients.by_fd)
+        counters[BYTES_IN] = clients.bytes_in
         self._each_round()
 
-    def _accept(self, listener: Listener, now: float, fresh: list[Connection]) -> None:
+    # -- what comes in -----------------------------------------------------------------------------------------------
+
+    def _shared(self, fd: int, now: float) -> None:
+        """An event of what is no connection. A fault in here costs the one that was about to come in."""
+        try:
+            listener = self._listening.by_fd.get(fd)
+            if listener is not None:
+                self._accept(listener, now)
+            elif fd == self._handoff.fd:
+                self._take_over(now)
+            elif fd == self._handoff.room_fd:
+                self._handoff.room_came()
+            elif fd == self._wakeup_fd:
+                os.read(fd, 4096)
+                self._next_scan = self._next_tick = 0.0
+        except Exception as error:
+            self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+
+    def _look_around(self, now: float, events: Events) -> None:
+        """What events don't tell: looked at when there are none, and in every round while this worker is leaving."""
+        leaving = self._leaving
+        if leaving.began:
+            for fd in list(self._listening.by_fd):
+                self._shared(fd, now)
+            leaving.step(now, {fd for fd, event in events if event == READABLE})
+        if leaving.draining or not leaving.began:
+            self._shared(self._handoff.fd, now)
+
+    def _accept(self, listener: Listener, now: float) -> None:
         listening, clients = self._listening, self._clients
         for _ in range(BATCH if self._last_round_s < FAST_ROUND_S else 1):
-            slow = None
+            least_wanted = None
             if len(clients.by_fd) >= self._max_connections:
-                # The head that has been unfinished longest goes; where none is slow, the queue waits for a moment.
-                slow = slowest_head(clients.by_fd.values(), now, SLOW_HEAD_S)
-                if slow is None:
-                    listening.unwatch()
-                    return
+                least_wanted = self._least_wanted(now)
+                if least_wanted is None:
+                    listening.unwatch()  # the queue waits for a moment
+                    break
             accepted = listening.accept(listener, now)
             if accepted is None:
-                return
-            if slow is not None:
-                clients.refuse_slow_head(slow)
-                clients.drop(slow)
+                break
+            if least_wanted is not None:
+                clients.make_room(least_wanted)
             sock, address = accepted
             host, port = self._peers.name(listener, address)
-            environs = self._peers.environs(listener, host)
+            environs = self._peers.environs(listener.address, host)
             connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
             clients.add(connection)
-            fresh.append(connection)
+            self._fresh.append(connection)
+        if len(clients.by_fd) >= self._max_connections:
+            self._handoff.unwatch()
+
+    def _least_wanted(self, now: float) -> Connection | None:
+        """Who goes where there is no room: the head that has been unfinished longest, if one is slow.
+
+        While the server stops, also one that is idle: it is about to be closed anyway.
+        """
+        by_fd = self._clients.by_fd
+        slow = slowest_head(by_fd.values(), now, SLOW_HEAD_S)
+        if slow is None and self._leaving.draining:
+            return next((one for one in by_fd.values() if one.phase is IDLE and not one.buffer), None)
+        return slow
+
+    def _may_take(self) -> bool:
+        """Whether siblings' connections may come. A worker that retires never receives."""
+        leaving = self._leaving
+        wanted = leaving.draining or (not leaving.began and len(self._clients.by_fd) < self._max_connections)
+        return wanted and self._handoff.has_descriptors()
+
+    def _take_over(self, now: float) -> None:
+        """Siblings' connections: several that are idle, but only one that wants the application before the next round.
+
+        Whoever could not take one must not be woken for it, and stops watching before.
+        """
+        if not self._may_take():
+            self._handoff.unwatch()
+            return
+        for _ in range(BATCH):
+            taken = self._handoff.take(now)
+            if taken is None:
+                break
+            connection, is_ready = taken
+            if is_ready or connection.buffer:
+                self._fresh.append(connection)
+            else:
+                self._clients.watch(connection)
+            if is_ready or len(self._clients.by_fd) >= self._max_connections:
+                break
+        if not self._may_take():
+            self._handoff.unwatch()
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         response = self._exchange.run(connection, head, body, head.keep, length)
         self._clients.finish(connection, response)
-
-    # -- the end -----------------------------------------------------------------------------------------------------
-
-    def _is_done(self, now: float) -> bool:
-        """Whether nobody is left who could still expect an answer. Connections that are idle close last."""
-        if self._draining:
-            if not self._listening.queue_is_empty() or now < self._leave_at:
-                return False
-        else:
-            self._listening.unwatch()
-        by_fd = self._clients.by_fd
-        if any(self._expects_answer(connection, now) for connection in by_fd.values()):
-            return False
-        if self._draining or now >= self._leave_at:
-            return not any(fd in by_fd for fd, _ in self._loop.poll(0))
-        return not by_fd and now >= self._retired_at + SECOND_LOOK_S
-
-    @staticmethod
-    def _expects_answer(connection: Connection, now: float) -> bool:
-        if connection.phase is HEAD and not connection.buffer:
-            return now - connection.since < 1.0  # has just connected; its request must be on its way
-        if connection.phase is DRAINING:
-            return now - connection.since < LINGER_S  # has its answer, and goes on sending what nobody reads
-        return connection.phase is not IDLE or bool(connection.buffer)

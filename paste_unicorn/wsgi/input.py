@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, Refusal
+from ..http.refusals import BODY_CUT_OFF, BODY_TIMEOUT, BODY_TOO_LARGE, SERVER_ERROR, Refusal
 
 BUFFER_SIZE = 65536
 
@@ -43,6 +43,12 @@ class BodyMalformed(BodyError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.sentence)
         self.refusal = refusal
+
+
+class RequestOver(BodyError):
+    """The application kept `wsgi.input` beyond its request: the connection is another request's by now."""
+
+    refusal = SERVER_ERROR
 
 
 class RawBody(io.RawIOBase):

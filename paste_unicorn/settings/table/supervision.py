@@ -141,8 +141,8 @@ class SupervisionSettings:
     )  # fmt: skip
     handoff: bool = row(
         "handoff", Switch(), True,
-        "Whether connections are passed on between workers.",
-        stage=Stage.LATER, advice="connections are not passed on",
+        "Whether connections are passed on between workers: idle ones by a worker that retires, and those that wait "
+        "behind a long request by a worker that is busy.",
     )  # fmt: skip
     fork_audit: str = row(
         "fork_audit", Choice("off", "warn", "error"), "warn",

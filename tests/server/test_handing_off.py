@@ -1,0 +1,290 @@
+"""Connections outlive the worker that has them: whoever retires passes them on, and no client sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.client import Client, request_bytes
+from support.processes import is_alive, send_signal
+from support.server import Server, serve, wait_for
+
+BODY_HALF = 5
+
+
+@pytest.fixture
+def two_workers(worker_class: str) -> Iterator[Server]:
+    with serve(settings={"workers": "2", "worker_class": worker_class, "keepalive": "60"}) as server:
+        yield server
+
+
+def pid_of(client: Client) -> int:
+    """Ask who serves this connection; it must stay open."""
+    client.send(request_bytes("GET", "/pid"))
+    answer = client.read_answer()
+    assert not answer.closes, answer
+    return int(answer.body)
+
+
+def retire(pid: int) -> None:
+    """Tell a worker to go, and wait until it has gone."""
+    send_signal(pid, signal.SIGTERM)
+    wait_for(lambda: not is_alive(pid), "the worker is gone")
+
+
+def workers(server: Server) -> list[int]:
+    return sorted(process.pid for process in server.titled("unicorn: worker"))
+
+
+class Gate:
+    """A request that occupies a worker until `open`."""
+
+    def __init__(self, server: Server, name: str = "gate") -> None:
+        self.path: Path = server.directory / name
+        self.request = request_bytes("GET", f"/wait-for-file?path={self.path}")
+
+    def occupy(self, client: Client) -> None:
+        client.send(self.request)
+        wait_for(self.path.with_suffix(".waiting").exists, "the application runs")
+
+    def open(self) -> None:
+        self.path.touch()
+
+
+@contextlib.contextmanager
+def client_of(server: Server, pid: int) -> Iterator[Client]:
+    """A connection to that one of two workers: if the other one takes the first, it is kept busy for a moment."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(server.connect())
+        if pid_of(first) == pid:
+            yield first
+            return
+        gate = Gate(server, f"gate-{pid}")
+        gate.occupy(first)
+        second = stack.enter_context(server.connect())
+        assert pid_of(second) == pid
+        gate.open()
+        assert first.read_answer().body == b"it is there\n"
+        yield second
+
+
+# -- retirement ------------------------------------------------------------------------------------------------
+
+
+def test_idle_connections_of_a_retiring_worker_go_to_its_sibling(two_workers: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(two_workers.connect()) for _ in range(50)]
+        before = [pid_of(client) for client in clients]
+        oldest = workers(two_workers)[0]
+        two_workers.signal(signal.SIGTTOU)
+        wait_for(lambda: not is_alive(oldest), "the worker is gone")
+        (sibling,) = workers(two_workers)
+        assert sibling in before or oldest in before
+        assert [pid_of(client) for client in clients] == [sibling] * 50
+
+
+def test_connection_that_has_not_spoken_yet_goes_to_the_sibling(two_workers: Server) -> None:
+    with two_workers.connect() as silent, two_workers.connect() as client:
+        gone = pid_of(client)
+        retire(gone)
+        assert pid_of(silent) != gone
+        assert pid_of(client) != gone
+
+
+def test_half_sent_head_travels(two_workers: Server) -> None:
+    with two_workers.connect() as client:
+        pid = pid_of(client)
+        client.send(b"GET /pid HTTP/1.1\r\nHost: loc")
+        retire(pid)
+        client.send(b"alhost\r\n\r\n")
+        assert int(client.read_answer().body) != pid
+
+
+def test_pipelined_requests_travel(two_workers: Server) -> None:
+    gate = Gate(two_workers)
+    with two_workers.connect() as client:
+        pid = pid_of(client)
+        client.send(gate.request + request_bytes("GET", "/pid") * 3)
+        wait_for(gate.path.with_suffix(".waiting").exists, "the application runs")
+        send_signal(pid, signal.SIGTERM)
+        gate.open()
+        assert client.read_answer().body == b"it is there\n"
+        answers = [client.read_answer() for _ in range(3)]
+        assert int(answers[-1].body) != pid
+        assert not any(answer.closes for answer in answers)
+
+
+def test_answer_that_is_finished_during_retirement_does_not_say_close(two_workers: Server) -> None:
+    """The client keeps its connection, which goes on to a sibling."""
+    gate = Gate(two_workers)
+    with two_workers.connect() as client:
+        pid = pid_of(client)
+        gate.occupy(client)
+        send_signal(pid, signal.SIGTERM)
+        gate.open()
+        assert not client.read_answer().closes
+        assert pid_of(client) != pid
+
+
+def test_answer_that_a_slow_reader_has_not_taken_is_finished_and_then_its_connection_goes(
+    two_workers: Server,
+) -> None:
+    size = 900_000
+    with Client(two_workers.address, 10.0, receive_buffer=4096) as client:
+        pid = pid_of(client)
+        client.send(request_bytes("GET", f"/big?size={size}"))
+        client.read_some()
+        send_signal(pid, signal.SIGTERM)
+        wait_for(lambda: len(workers(two_workers)) == 2, "both are there")
+        assert is_alive(pid)
+        answer = client.read_answer()
+        assert (len(answer.body), answer.closes) == (size, False)
+        assert pid_of(client) != pid
+
+
+def test_body_that_is_arriving_is_read_and_answered_by_the_worker_that_has_begun(two_workers: Server) -> None:
+    data = request_bytes("POST", "/pid", (), b"0123456789")
+    with two_workers.connect() as client, two_workers.connect() as probe:
+        pid = pid_of(client)
+        client.send(data[:-BODY_HALF])
+        # Whatever the loop had to read before this was answered has been read.
+        while pid_of(probe) != pid:
+            probe.close()
+            probe.__init__(two_workers.address)  # type: ignore[misc]
+        send_signal(pid, signal.SIGTERM)
+        wait_for(lambda: pid_of(probe) != pid, "what can travel has gone")
+        client.send(data[-BODY_HALF:])
+        answer = client.read_answer()
+        assert (int(answer.body), answer.closes) == (pid, False)
+        assert pid_of(client) != pid
+
+
+def test_connections_wait_for_the_next_worker_where_there_is_no_sibling(worker_class: str) -> None:
+    with serve(settings={"workers": "1", "worker_class": worker_class}) as server, server.connect() as client:
+        pid = pid_of(client)
+        retire(pid)
+        assert pid_of(client) != pid
+
+
+def test_without_handoff_the_next_answer_is_the_last(worker_class: str) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "handoff": "off", "keepalive": "60"}
+    with serve(settings=settings) as server, server.connect() as client, server.connect() as idle:
+        pid = pid_of(client)
+        assert pid_of(idle) == pid
+        gate = Gate(server)
+        gate.occupy(client)
+        send_signal(pid, signal.SIGTERM)
+        gate.open()
+        assert client.read_answer().closes
+        client.expect_end()
+        idle.expect_end()
+        wait_for(lambda: not is_alive(pid), "it is gone")
+
+
+# -- reload ----------------------------------------------------------------------------------------------------
+
+
+def test_connections_of_all_kinds_go_to_the_next_generation(two_workers: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(two_workers.connect()) for _ in range(40)]
+        before = {pid_of(client) for client in clients[:30]}
+        for client in clients[20:30]:
+            client.send(b"GET /pid HTTP/1.1\r\nHos")
+        two_workers.signal(signal.SIGHUP)
+        two_workers.wait_for_log("the older ones have gone", 30)
+        for client in clients[20:30]:
+            client.send(b"t: localhost\r\n\r\n")
+            assert int(client.read_answer().body) not in before
+        for client in clients:
+            assert pid_of(client) not in before
+
+
+def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_class: str) -> None:
+    """And its connections go on to the next generation, which does not have that listener."""
+    with serve(settings={"workers": "1", "worker_class": worker_class, "backlog": "64"}) as server:
+        gate = Gate(server)
+        with contextlib.ExitStack() as stack:
+            busy = stack.enter_context(server.connect())
+            pid = pid_of(busy)
+            gate.occupy(busy)
+            clients = [stack.enter_context(server.connect()) for _ in range(20)]
+            for client in clients[:10]:
+                client.send(request_bytes("GET", "/environ"))
+            socket_path = server.directory / "socket"
+            text = server.ini.read_text()
+            server.ini.write_text(text.replace(f"bind = 127.0.0.1:{server.port}", f"bind = unix:{socket_path}"))
+            server.signal(signal.SIGHUP)
+            wait_for(socket_path.exists, "the new listener")
+            wait_for(lambda: len(workers(server)) == 2, "the new worker")
+            gate.open()
+            assert busy.read_answer().body == b"it is there\n"
+            for client in clients[10:]:
+                client.send(request_bytes("GET", "/environ"))
+            for client in clients:
+                answer = client.read_answer()
+                assert (answer.status, answer.closes) == (200, False)
+                assert f'"SERVER_PORT": ["str", "{server.port}"]'.encode() in answer.body
+            wait_for(lambda: not is_alive(pid), "the old worker is gone")
+            for client in (busy, *clients):
+                assert pid_of(client) != pid
+            address, server.address = server.address, str(socket_path)
+            assert server.get("/").body == b"ready\n"
+            with pytest.raises(ConnectionRefusedError):
+                Client(address)
+
+
+def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "bind": "unix:{directory}/one", "backlog": "64"}
+    with serve(settings=settings) as server:
+        gate = Gate(server)
+        with contextlib.ExitStack() as stack:
+            busy = stack.enter_context(server.connect())
+            pid = pid_of(busy)
+            gate.occupy(busy)
+            clients = [stack.enter_context(server.connect()) for _ in range(10)]
+            other = server.directory / "two"
+            server.ini.write_text(server.ini.read_text().replace("/one\n", "/two\n"))
+            server.signal(signal.SIGHUP)
+            wait_for(other.exists, "the new listener")
+            wait_for(lambda: len(workers(server)) == 2, "the new worker")
+            gate.open()
+            assert busy.read_answer().body == b"it is there\n"
+            for client in clients:
+                client.send(request_bytes("GET", "/"))
+                assert not client.read_answer().closes
+            wait_for(lambda: not is_alive(pid), "the old worker is gone")
+            for client in (busy, *clients):
+                assert pid_of(client) != pid
+            server.address = str(other)
+
+
+# -- stop ------------------------------------------------------------------------------------------------------
+
+
+def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_workers: Server) -> None:
+    """It is in nobody's hands: whoever drains takes it out."""
+    oldest, youngest = workers(two_workers)
+    gate = Gate(two_workers)
+    with client_of(two_workers, oldest) as client, client_of(two_workers, youngest) as busy:
+        gate.occupy(busy)
+        two_workers.signal(signal.SIGTTOU)
+        wait_for(lambda: not is_alive(oldest), "the worker is gone")
+        client.send(request_bytes("GET", "/pid"))
+        two_workers.signal(signal.SIGTERM)
+        assert client.is_silent()
+        gate.open()
+        assert busy.read_answer().closes
+        answer = client.read_answer()
+        assert (int(answer.body), answer.closes) == (youngest, True)
+        client.expect_end()
+    assert two_workers.wait() == 0
+
+
+def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
+    """A registration in a shared epoll object would outlive the hand-off."""
+    (template,) = two_workers.titled("unicorn: template")
+    links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]
+    assert not any("eventpoll" in link for link in links), links
