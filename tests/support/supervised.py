@@ -165,6 +165,12 @@ def never_boots(server: Any, worker: Any) -> None:
     os._exit(9)
 
 
+def waits_at_birth(server: Any, worker: Any) -> None:
+    """A `post_fork` that keeps its worker from being ready until the file that $GATE names exists."""
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+
+
 # -- a server runner that serves another application than the one that was loaded ------------------------------
 
 

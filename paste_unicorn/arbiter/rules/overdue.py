@@ -27,7 +27,7 @@ def next_look(state: Arbiter, last: float) -> float:
     for slot in state.slots:
         if slot.phase is SlotPhase.ABORTING:
             deadlines.append(slot.since + ABORT_S)
-        elif slot.suspicion is not None:
+        elif slot.phase is SlotPhase.READY and slot.suspicion is not None:
             deadlines.append(slot.suspicion.since + RECHECK_S)
     if state.stop is not None:
         deadlines.append(state.stop.deadline)
@@ -73,6 +73,10 @@ def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tup
         what = f"has not loaded within boot_timeout ({limit_s:g} s); its tracebacks follow"
         state, failed = fail(state, ending, what, "", now)
         return state, (*failed, abort)
+    if generation.standing is Standing.RETIRING and in_phase_s > ENDING_S:
+        # It is still good for one thing, to report that its killed workers have gone. If it is dead they become ours.
+        silent = any(now - slot.since > ENDING_S for slot in state.in_phase(SlotPhase.KILLED, of=generation.number))
+        return state.with_generation(replace(generation, since=now)) if silent else state, (kill,) if silent else ()
     hung = any(now - slot.since > limit_s for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number))
     if not hung or in_phase_s <= limit_s:
         return state, ()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, Story, doings, sentences, serving, starting, without_template
+from situations import POLICY, Story, doings, reloading, sentences, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
 from paste_unicorn.arbiter.events import Signal, WorkerForked
@@ -121,3 +121,38 @@ def test_one_looks_at_the_moment_at_which_a_try_is_due() -> None:
     story.tell(WorkerForked(1, 1, 101))
     story.fails(101)
     assert next_look(story.state, 10.0) == pytest.approx(10.1, abs=0.01)
+
+
+def test_a_worker_that_seemed_stuck_does_not_keep_the_arbiter_awake_while_it_retires() -> None:
+    story = reloading(workers=1)
+    story.loads(2, workers=1)
+    last = story.now
+    story.look({1: last}, after_s=30.1)
+    story.come(2)
+    assert story.phases(1) == {1: SlotPhase.RETIRING}
+    story.look(after_s=1.0)
+    assert next_look(story.state, story.now) > story.now
+
+
+def test_a_killed_worker_that_nobody_reaps_does_not_keep_the_arbiter_awake() -> None:
+    story = serving()
+    stuck(story)
+    story.look(after_s=1.1)
+    assert story.slot(1).phase is SlotPhase.KILLED
+    story.look(after_s=1.0)
+    assert next_look(story.state, story.now) > story.now
+
+
+def test_a_retiring_template_that_does_not_report_killed_workers_is_killed_so_that_they_become_ours() -> None:
+    story = reloading(policy=replace(POLICY, graceful_s=3.0))
+    story.loads(2)
+    story.come(2)
+    story.look(after_s=3.1)
+    assert story.phases(1) == {1: SlotPhase.KILLED, 2: SlotPhase.KILLED}
+    assert doings(story.look(after_s=4.9), KillTemplate) == []
+    assert doings(story.look(after_s=0.2), KillTemplate) == [KillTemplate(1, 100, "KILL")]
+    assert doings(story.look(after_s=1.0), KillTemplate) == []
+    story.dies(100)
+    story.dies(101)
+    story.dies(102)
+    assert story.state.generation(1) is None
