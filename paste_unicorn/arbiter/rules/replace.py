@@ -54,7 +54,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
     who = f"Worker {slot.number} (pid {event.pid})"
     unborn = slot.ready_since is None
     by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
-    stillborn = unborn or (not event.clean and now - slot.since < _SETTLED_S and not event.has_worked)
+    stillborn = slot.ready_since is None or (now - slot.ready_since < _SETTLED_S and not event.has_worked)
     generation = state.generation(slot.generation)
     comes_beside = (
         generation is not None

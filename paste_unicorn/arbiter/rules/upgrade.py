@@ -14,6 +14,8 @@ def upgrade(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, 
     """Starts a new arbiter beside this one, or says why not; both serve until this one is told to stop."""
     if state.policy.no_upgrade:
         return state, (Say("error", f"Got USR2: {state.policy.no_upgrade}"),)
+    if state.has_predecessor:
+        return state, (Say("error", "Got USR2: the arbiter before is still there; end that one first (TERM)"),)
     if state.successor is not None:
         return state, (Say("warning", f"Got USR2: a new arbiter is there already (pid {state.successor.pid})"),)
     return replace(state, successor=Successor(now)), (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from situations import POLICY, TEMPLATE, doings, serving, starting, without_template
+from situations import POLICY, TEMPLATE, doings, reloading, sentences, serving, starting, without_template
 
-from paste_unicorn.arbiter.actions import ClearSlot, ForkWorker, Say, StartTemplate
+from paste_unicorn.arbiter.actions import ClearSlot, ForgetGeneration, ForkWorker, Say, StartTemplate
 from paste_unicorn.arbiter.events import ProcessExited, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase, SlotPhase, TemplatePhase
 
@@ -75,6 +75,26 @@ def test_dying_within_a_second_of_being_ready_counts_as_dying_at_birth() -> None
     actions = story.fails(101, after_s=0.5)
     assert not any(isinstance(action, ForkWorker) for action in actions)
     assert "just after it was ready" in actions[0].sentence  # type: ignore[union-attr]
+
+
+def test_a_clean_end_within_a_second_counts_as_dying_at_birth_or_it_would_go_on_for_ever() -> None:
+    story = starting(workers=1)
+    story.tell(WorkerForked(1, 1, 101))
+    story.tell(WorkerReady(1, 1, 101))
+    actions = story.ends(101, after_s=0.5)
+    assert doings(actions, ForkWorker) == []
+    assert "just after it was ready; the next try is in 0.1 s" in sentences(actions, "error")
+
+
+def test_a_worker_that_was_ended_for_being_stuck_was_not_stillborn() -> None:
+    story = reloading()
+    story.loads(2)
+    story.tell(WorkerForked(3, 2, 203))
+    story.tell(WorkerReady(3, 2, 203))
+    last = story.now
+    story.look({3: last}, after_s=30.1)
+    story.look({3: last}, after_s=0.3)
+    assert doings(story.fails(203), ForgetGeneration) == []
 
 
 def test_a_signal_from_outside_does_not_count_as_dying_at_birth() -> None:

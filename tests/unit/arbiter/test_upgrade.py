@@ -277,6 +277,16 @@ def test_the_new_one_serves_beside_the_old_one_until_that_has_gone() -> None:
     assert not story.state.has_predecessor
 
 
+def test_the_new_one_has_no_successor_before_the_old_one_has_gone() -> None:
+    story = serving(has_predecessor=True)
+    before = story.state
+    assert doings(story.signal(Signal.USR2)) == []
+    assert "the arbiter before is still there" in sentences(story.actions, "error")
+    assert story.state == before
+    story.tell(PredecessorGone())
+    assert doings(story.signal(Signal.USR2)) == [StartSuccessor()]
+
+
 def test_the_new_one_takes_over_too_when_the_old_one_dies_before_it_is_ready() -> None:
     story = starting(has_predecessor=True)
     assert doings(story.tell(PredecessorGone())) == [TakeOver()]
