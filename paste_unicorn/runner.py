@@ -1,7 +1,7 @@
 """`egg:gunicorn#main`: takes application and ini settings from Paste and hands them to the arbiter.
 
-The order of a start: settings, or all problems at once; then what changes this process (daemon, directory,
-umask, environment); then logs, hooks, listeners and the pid file; then the arbiter, which never returns.
+The order of a start: settings, directory, umask, environment and hooks, or all problems at once; the background, where
+that is wanted; then logs, listeners and the pid file; then the arbiter, which never returns.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .arbiter.generations import terms_of
 from .arbiter.given import Runner
 from .arbiter.listeners import open_listeners
 from .arbiter.own_logs import open_logs, variables_of
-from .ops.access_format import compile_format
 from .ops.logs import Logs, LogsProblem, descriptor_of
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
-from .process.identity import IdentityProblem, allow_connections, check_user, settle, title_name
+from .process.identity import IdentityProblem, allow_connections, check_user, title_name
 from .process.messages import Origin
 from .settings.hooks import HookError
 from .settings.report import report, verdict
-from .settings.resolve import Source, hook_problems, resolve
+from .settings.resolve import Source, resolve
 from .surroundings import Surroundings
+from .template.judging import settle_and_judge
 from .template.loading import threads_of_the_application
 
 
@@ -49,20 +49,16 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
     fill_standard_descriptors()
     runner, origin = _runner(around), _origin(around, local_conf)
     resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
-    settings = resolved.settings
-    if settings is None:
-        raise Refusal("\n".join(str(problem) for problem in resolved.problems))
+    problems, settings = settle_and_judge(resolved), resolved.settings
+    if problems or settings is None:
+        raise Refusal("\n".join(str(problem) for problem in problems))
     processes = settings.processes
     try:
         check_user(processes)
         only_checking = processes.print_config or processes.check_config
         if processes.daemon and not only_checking:
             become_daemon(keep_output=settings.logs.enable_stdio_inheritance)
-        settle(processes)
-        if problems := hook_problems(resolved):
-            raise Refusal("\n".join(str(problem) for problem in problems))
         if only_checking:
-            compile_format(settings.logs.access_log_format)
             sys.stdout.write(report(resolved) if processes.print_config else verdict(resolved))
             leave.main(0)
         logs = open_logs(settings, around.ini_path, variables_of(origin))

@@ -41,6 +41,7 @@ class Heard:
         self._level_of_unknown = "warning" if warn_of_unknown else "error"
         self.given: list[Given] = []
         self.problems: list[Problem] = []
+        self.meant: set[str] = set()  # rows whose names unknown ones come near to
 
     def ini(self, local_conf: Mapping[str, str], lines: IniLines) -> None:
         """The names of the server's section."""
@@ -53,8 +54,15 @@ class Heard:
             elif name in ELSEWHERE:
                 self._elsewhere(ELSEWHERE[name], written, text, place)
             else:
-                self.problems.append(Problem(place, written, unknown(name), self._level_of_unknown))
+                self._unknown(name, written, place)
         self._kept_back(local_conf, lines)
+
+    def _unknown(self, name: str, written: str, place: Place) -> None:
+        meant = nearest(name, [*SPELLINGS, *ELSEWHERE])
+        hint = f'did you mean "{meant}"?' if meant else "docs/settings.md has all names"
+        self.problems.append(Problem(place, written, f"unknown setting; {hint}", self._level_of_unknown))
+        if meant is not None and meant in SPELLINGS and self._level_of_unknown == "error":
+            self.meant.add(SPELLINGS[meant].name)
 
     def _elsewhere(self, known: Elsewhere, written: str, text: str, place: Place) -> None:
         name = f"{known.server}'s name; " if known.server else ""
@@ -120,9 +128,3 @@ STRENGTH = {"default": 0, "env": 1, "py": 2, "ini": 3}
 
 def as_row_name(written: str) -> str:
     return written.strip().lower().replace("-", "_")
-
-
-def unknown(name: str) -> str:
-    """What is said of a name that nobody knows."""
-    meant = nearest(name, [*SPELLINGS, *ELSEWHERE])
-    return f'unknown setting; did you mean "{meant}"?' if meant else "unknown setting; docs/settings.md has all names"

@@ -65,7 +65,7 @@ def _imported(hook: str, name: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a border: the module is the application's
+    except (Exception, SystemExit) as error:  # a border: the module is the application's
         raise HookError(f"{name}: {hook} can't be imported: {type(error).__name__}: {error}") from error
     return found
 

@@ -40,6 +40,8 @@ class Resolved:
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
     origins: Mapping[str, Place]
+    readable: Settings  # with defaults in place of what is wrong
+    wrong: frozenset[str]  # rows whose value is a problem, or whose name seems to have been meant by an unknown one
 
 
 def resolve(
@@ -63,6 +65,7 @@ class _Resolution:
         self._values: dict[str, Any] = {name: row.default for name, row in ROWS.items()}
         self._places: dict[str, Place] = {}
         self._said: list[Problem] = []
+        self._wrong: set[str] = set()
 
     def run(self, local_conf: Mapping[str, str], source: Source) -> Resolved:
         heard = Heard(_warns_of_unknown(local_conf))
@@ -78,12 +81,15 @@ class _Resolution:
         self._said += heard.problems
         self._said += Checks(self._values, self._places, self._around).problems()
         errors = in_order(problem for problem in self._said if problem.level == "error")
+        readable = settings_of({name: self._values[name] for name in ROWS})
         return Resolved(
             lines.place(""),
-            None if errors else settings_of({name: self._values[name] for name in ROWS}),
+            None if errors else readable,
             errors,
             in_order(problem for problem in self._said if problem.level != "error"),
             {name: self._places.get(name, Place("default")) for name in ROWS},
+            readable,
+            frozenset(self._wrong | heard.meant),
         )
 
     def _config_file(self, heard: Heard) -> configfile.ConfigFile | None:
@@ -167,13 +173,15 @@ class _Resolution:
 
     def _say(self, given: Given, sentence: str, level: str = "error") -> None:
         self._said.append(Problem(given.place, given.written, sentence, level))
+        if level == "error":
+            self._wrong.add(given.row.name)
 
 
 def hook_problems(resolved: Resolved) -> tuple[Problem, ...]:
     """What is wrong with the hooks; this imports them, so it is for a process that may run the application's code."""
     found = []
     for name in ARGUMENTS:
-        hook = getattr(resolved.settings.processes, name) if resolved.settings else None
+        hook = getattr(resolved.readable.processes, name)
         if hook is None:
             continue
         try:

@@ -7,9 +7,10 @@ import traceback
 
 from paste.deploy import loadwsgi
 
-from ..process.identity import IdentityProblem, check_user, settle
+from ..process.identity import IdentityProblem, check_user
 from ..process.messages import Origin
-from ..settings.resolve import Settings, Source, hook_problems, resolve
+from ..settings.resolve import Settings, Source, resolve
+from .judging import settle_and_judge
 from .loading import LoadProblem
 
 _OURS = "paste_unicorn.runner"
@@ -44,14 +45,11 @@ def settle_again(origin: Origin, local_conf: dict[str, str]) -> Settings:
     Raises LoadProblem with everything that is wrong, hooks that can't be imported included.
     """
     resolved = resolve(local_conf, Source(origin.ini_path, origin.section), os.environ)
-    if resolved.settings is None:
-        raise LoadProblem("\n".join(str(problem) for problem in resolved.problems))
-    processes = resolved.settings.processes
+    problems, settings = settle_and_judge(resolved), resolved.settings
+    if problems or settings is None:
+        raise LoadProblem("\n".join(str(problem) for problem in problems))
     try:
-        check_user(processes)
-        settle(processes)
+        check_user(settings.processes)
     except IdentityProblem as problem:
         raise LoadProblem(str(problem)) from None
-    if problems := hook_problems(resolved):
-        raise LoadProblem("\n".join(str(problem) for problem in problems))
-    return resolved.settings
+    return settings

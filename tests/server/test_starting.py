@@ -90,6 +90,38 @@ def test_all_hooks_that_can_t_be_imported_are_named_with_their_lines() -> None:
         assert re.search(rf"test\.ini:\d+ \[server:main\] {name}: ", said), said
 
 
+def test_settings_hooks_and_formats_that_are_wrong_are_told_at_once_in_the_order_of_lines() -> None:
+    wrong = ("wrokers = 4", "post_fork = no.such.hook", "timeout = soon", "access_log_format = %%(zz)s")
+    code, said = run_to_end(ini(*wrong, "bind = 127.0.0.1:{port}"))
+    assert code == 1
+    names = re.findall(r"test\.ini:\d+ \[server:main\] (\w+): ", said)
+    assert names == ["wrokers", "post_fork", "timeout", "access_log_format"]
+
+
+def test_a_wrong_hook_of_a_daemon_is_told_where_somebody_reads_it() -> None:
+    code, said = run_to_end(ini("daemon = true", "post_fork = no.such.hook", "bind = 127.0.0.1:{port}"))
+    assert code == 1
+    assert "[server:main] post_fork: no.such.hook can't be imported" in said
+
+
+def test_a_reload_tells_all_that_is_wrong_at_once_too() -> None:
+    with serve(settings={"workers": "1"}, app=APP) as server:
+        server.wait_for_log("Serving")
+        good = server.ini.read_text()
+        lines = "timeout = soon\npost_fork = no.such.hook\naccess_log_format = %%(zz)s\n"
+        server.ini.write_text(good.replace("\n[app:main]", f"{lines}\n[app:main]"))
+        server.signal(signal.SIGHUP)
+        log = server.wait_for_log("Correct it and send HUP again")
+        names = re.findall(r"test\.ini:\d+ \[server:main\] (\w+): ", log)
+        assert names == ["timeout", "post_fork", "access_log_format"]
+        lines = "post_fork = no.such.hook\non_exit = os.sep\n"
+        server.ini.write_text(good.replace("\n[app:main]", f"{lines}\n[app:main]"))
+        server.signal(signal.SIGHUP)
+        log = server.wait_for_log("Correct it and send HUP again", after=len(log))
+        assert re.findall(r"test\.ini:\d+ \[server:main\] (\w+): ", log) == ["post_fork", "on_exit"]
+        assert "Traceback" not in log
+
+
 def test_print_config_prints_values_and_where_they_came_from() -> None:
     code, said = run_to_end(ini("workers = 3", "print_config = true", "bind = 127.0.0.1:{port}"))
     assert code == 0

@@ -66,6 +66,13 @@ def test_a_hook_that_can_not_be_imported_says_why(hook: str, why: str) -> None:
     assert str(caught.value).startswith(f"on_exit: {hook} can't be imported: {why}")
 
 
+def test_a_module_that_ends_the_process_ends_only_its_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hooks_that_leave.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HookError, match=r"hooks_that_leave\.on_exit can't be imported: SystemExit: 3"):
+        load("hooks_that_leave.on_exit", "on_exit")
+
+
 def test_a_hook_that_is_no_function_is_refused() -> None:
     with pytest.raises(HookError, match=r"^on_exit: os\.sep is not a function$"):
         load("os.sep", "on_exit")
