@@ -14,10 +14,10 @@ from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.identity import title_name
-from ..process.messages import Failed, Succeed
+from ..process.messages import LONGEST_REASON, Failed, Succeed
 from ..settings.hooks import HookError
 from ..template.again import read_local_conf, settle_again
-from ..template.loading import LONGEST_REASON, LoadProblem, restore_interpreter
+from ..template.loading import LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
 from .arbiter import Inheritance, run
 from .binding import BindProblem

@@ -28,6 +28,7 @@ from ..process.messages import (
     Message,
     Origin,
     Ready,
+    Stillborn,
     Tired,
     UnknownMessage,
 )  # fmt: skip
@@ -126,6 +127,7 @@ class Shell:
         self._log = self._generations.logs.error
         self._scoreboard = performer.scoreboard
         self._events: deque[Event] = deque()
+        self._reasons: dict[int, str] = {}  # why workers end before they are ready, by pid, until they are reaped
         self._state: Arbiter
         self._looked_at = time.monotonic()  # for what may be overdue
         self._weighing = Weighing(lambda: self._generations.logs.error)
@@ -204,6 +206,8 @@ class Shell:
             match received[0]:
                 case Ready(slot, generation, pid):
                     self._events.append(events.WorkerReady(slot, generation, pid))
+                case Stillborn(pid, reason):
+                    self._reasons[pid] = reason
                 case Tired(slot, pid, why):
                     self._events.append(events.WorkerTired(slot, pid, why))
                 case Imported(paths):
@@ -255,6 +259,7 @@ class Shell:
     def _exited(self, pid: int, status: int) -> None:
         # A worker that said that it was ready and then ended must be heard in this order.
         self._read_reports()
+        reason = self._reasons.pop(pid, "")
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             name = signal_name(number)
@@ -263,7 +268,7 @@ class Shell:
         else:
             code = os.waitstatus_to_exitcode(status)
             how = "has ended" if code == 0 else f"has ended with exit code {code}"
-            self._events.append(ProcessExited(pid, how, code == 0, True, self._has_worked(pid)))
+            self._events.append(ProcessExited(pid, how, code == 0, True, self._has_worked(pid), reason=reason))
 
     def _has_worked(self, pid: int) -> bool:
         slot = self._state.slot_of_pid(pid)

@@ -94,7 +94,8 @@ class WorkerTired:
 @dataclass(frozen=True)
 class ProcessExited:
     """A child of ours or of a template was reaped; `how` in words, `by_itself` if no signal from outside did
-    it, `has_worked` if it was a worker that had been given requests, `killed_by` the signal's name.
+    it, `has_worked` if it was a worker that had been given requests, `killed_by` the signal's name, `reason` the
+    traceback of a worker that could not begin.
     """
 
     pid: int
@@ -103,6 +104,7 @@ class ProcessExited:
     by_itself: bool
     has_worked: bool = False
     killed_by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)

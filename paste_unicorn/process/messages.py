@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, get_args
 
+LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -164,6 +166,14 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Stillborn:
+    """This worker ends before it was ready; `reason` is a traceback."""
+
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Tired:
     """This worker has served long enough."""
 
@@ -181,7 +191,7 @@ class Imported:
 
 Message: TypeAlias = (
     Load | Equip | Succeed | Fork | ReopenLogs | End | Loaded | Serving | Failed | Forked | ForkFailed | Exited | Ready
-    | Tired | Imported
+    | Stillborn | Tired | Imported
 )  # fmt: skip
 
 _KINDS: dict[str, Callable[..., Message]] = {kind.__name__: kind for kind in get_args(Message)}

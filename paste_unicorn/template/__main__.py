@@ -15,11 +15,11 @@ from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.identity import allow_connections, set_title, title_name
 from ..process.lifeline import Lifeline
-from ..process.messages import Failed, Load
+from ..process.messages import LONGEST_REASON, Failed, Load
 from ..scoreboard import Scoreboard
 from .again import read_local_conf, settle_again
 from .forking import Equipment, Template
-from .loading import LONGEST_REASON, LoadProblem, load_application, restore_interpreter, threads_of_the_application
+from .loading import LoadProblem, load_application, restore_interpreter, threads_of_the_application
 from .starting import CHANNEL_FD
 
 
@@ -39,14 +39,19 @@ def main() -> NoReturn:
         backtraces.arm(2)  # whatever hangs from here on
         restore_interpreter(load.origin, load.python_path)
         local_conf = read_local_conf(load.origin)
-        template = Template(_equip(load, fds, lifeline, local_conf), load.generation, channel)
+        equipment = _equip(load, fds, lifeline, local_conf)
+        template = Template(equipment, load.generation, channel)
     except LoadProblem as problem:
         channel.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
         channel.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
         leave.child(1)
-    template.serve(local_conf)
+    try:
+        template.serve(local_conf)
+    except BaseException:  # a hook that raises SystemExit
+        equipment.logs.error.exception("The template (pid %d) ends by a fault", os.getpid())
+    leave.child(1)
 
 
 def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str, str]) -> Equipment:

@@ -22,11 +22,22 @@ from ..process.hooks import Hooks
 from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import End, Equip, Exited, Failed, Fork, Forked, ForkFailed, Loaded, ReopenLogs
+from ..process.messages import (
+    LONGEST_REASON,
+    End,
+    Equip,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    ForkFailed,
+    Loaded,
+    ReopenLogs,
+)  # fmt: skip
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Settings
 from ..workers import lifecycle
-from .loading import LONGEST_REASON, LoadProblem
+from .loading import LoadProblem
 from .warming import warm_up
 
 _NOT_OURS = (
@@ -160,7 +171,6 @@ class Template:
 
     def _become_worker(self, order: Fork) -> NoReturn:
         equipment = self._equipment
-        log = equipment.logs.error
         assert equipment.application is not None
         try:
             signal.set_wakeup_fd(-1)
@@ -200,7 +210,7 @@ class Template:
                 )
             )
         except BaseException:  # it must never return into the template, nor into the runner's frames below
-            log.exception("Worker %d (pid %d) could not be started", order.slot, os.getpid())
+            lifecycle.report_stillborn(equipment.reports, equipment.logs, order.slot)
         leave.child(lifecycle.EXIT_NOT_BOOTED)
 
     def _reap(self) -> None:

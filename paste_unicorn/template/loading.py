@@ -13,8 +13,6 @@ from paste.deploy import loadwsgi
 
 from ..process.messages import Origin, Recipe
 
-LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
-
 
 class LoadProblem(Exception):
     """The application, or a setting, can't be loaded; `str()` is what the operator should read."""

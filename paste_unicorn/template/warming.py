@@ -19,13 +19,14 @@ from ..http.refusals import Refused
 from ..http.response import ResponseHeads
 from ..process import leave
 from ..process.identity import acting_as_user
+from ..process.messages import LONGEST_REASON
 from ..settings.warmup import WarmupRequest
 from ..workers.exchange import without_our_frames
 from ..workers.fittings import make_environs, make_parser
 from ..wsgi.environ import peer_environ
 from ..wsgi.file_wrapper import FileRegion
 from ..wsgi.gateway import Answering, Response, respond
-from .loading import LONGEST_REASON, LoadProblem, threads_of_the_application
+from .loading import LoadProblem, threads_of_the_application
 
 if TYPE_CHECKING:
     from ..http.request import Head

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -23,7 +24,7 @@ from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import Imported, Ready, Tired
+from ..process.messages import LONGEST_REASON, Imported, Ready, Stillborn, Tired
 from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
@@ -77,8 +78,20 @@ def run(orders: WorkerOrders) -> NoReturn:
         worker.serve()
         code = EXIT_OK
     except BaseException:
-        orders.logs.error.exception("Worker %d (pid %d) ends by a fault", orders.slot, os.getpid())
+        if code == EXIT_NOT_BOOTED:
+            report_stillborn(orders.reports, orders.logs, orders.slot)
+        else:
+            orders.logs.error.exception("Worker %d (pid %d) ends by a fault", orders.slot, os.getpid())
     leave.child(code)
+
+
+def report_stillborn(reports: socket.socket, logs: Logs, slot: int) -> None:
+    """Let the arbiter say why, once for all workers that fail alike: the exception that is being handled."""
+    reason = traceback.format_exc()[-LONGEST_REASON:]
+    try:
+        report(reports, Stillborn(os.getpid(), reason))
+    except OSError:
+        logs.error.error("Worker %d (pid %d) could not be started\n%s", slot, os.getpid(), reason)
 
 
 class Worker:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, KillSuccessor, KillTemplate, Say
+from ..actions import Action, KillSuccessor, KillTemplate, Say, SignalWorker
 from ..events import TimePassed
 from ..state import Arbiter, Generation, Policy, Slot, SlotPhase, Standing, TemplatePhase
-from .reload import fail
+from .reload import comes_beside, fail
 from .replace import forgive
 from .stuck import ABORT_S, RECHECK_S, end_overdue_workers
 
@@ -38,8 +38,9 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
     """Ends what is overdue, its tracebacks first; replaces workers that are too old or too large; orders again what
     was waiting for its time.
     """
+    state, given_up = _give_up_unready(state, now)
     state, ended = end_overdue_workers(state, event, now)
-    actions = list(ended)
+    actions = [*given_up, *ended]
     for generation in state.templates_alive():
         state, done = _look_at_template(state, generation, now)
         actions += done
@@ -55,6 +56,22 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
     return forgive(state, now), tuple(actions)
 
 
+def _give_up_unready(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """A generation that comes beside another one, whose workers don't get ready."""
+    coming = state.coming
+    if coming is None or not comes_beside(state, coming):
+        return state, ()
+    limit_s = coming.policy.boot_timeout_s
+    late = [slot for slot in state.in_phase(SlotPhase.STARTING, of=coming.number) if now - slot.since > limit_s]
+    if not late:
+        return state, ()
+    for slot in late:
+        state = state.with_slot(slot.entering(SlotPhase.ABORTING, now))
+    what = f"has a worker that was not ready within boot_timeout ({limit_s:g} s), and its tracebacks follow"
+    state, failed = fail(state, coming, what, "", now)
+    return state, (*failed, *(SignalWorker(slot.pid, "ABRT", slot.number) for slot in late))
+
+
 def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     limit_s = generation.policy.boot_timeout_s
     in_phase_s = now - generation.since
@@ -63,22 +80,25 @@ def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tup
     kill = KillTemplate(generation.number, generation.pid)
     if generation.template is TemplatePhase.ENDING and in_phase_s > ENDING_S:
         return state.with_generation(replace(generation, since=now)), (kill,)
-    if generation.template is TemplatePhase.LOADING and in_phase_s > limit_s:
+    late = in_phase_s > limit_s
+    ordered = state.in_phase(SlotPhase.ORDERED, of=generation.number)
+    hung = late and any(now - slot.since > limit_s for slot in ordered)
+    if (late and generation.template is TemplatePhase.LOADING) or (hung and comes_beside(state, generation)):
+        what = "has not forked a worker" if hung else "has not loaded"
         # Whoever does not die of this is killed like one that was told to go.
         ending = replace(generation, template=TemplatePhase.ENDING, since=now)
         state = state.with_generation(ending)
         abort = KillTemplate(generation.number, generation.pid, "ABRT")
         if generation.standing is not Standing.COMING:
             return state, (abort,)
-        what = f"has not loaded within boot_timeout ({limit_s:g} s); its tracebacks follow"
+        what = f"{what} within boot_timeout ({limit_s:g} s), and its tracebacks follow"
         state, failed = fail(state, ending, what, "", now)
         return state, (*failed, abort)
     if generation.standing is Standing.RETIRING and in_phase_s > ENDING_S:
         # It is still good for one thing, to report that its killed workers have gone. If it is dead they become ours.
         silent = any(now - slot.since > ENDING_S for slot in state.in_phase(SlotPhase.KILLED, of=generation.number))
         return state.with_generation(replace(generation, since=now)) if silent else state, (kill,) if silent else ()
-    hung = any(now - slot.since > limit_s for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number))
-    if not hung or in_phase_s <= limit_s:
+    if not hung:
         return state, ()
     sentence = (
         f"The template of generation {generation.number} (pid {generation.pid}) has not forked a worker within "

@@ -56,6 +56,11 @@ def give_way(state: Arbiter, coming: Generation, now: float) -> tuple[Arbiter, t
     return _drop(state, coming, now)
 
 
+def comes_beside(state: Arbiter, generation: Generation) -> bool:
+    """Whether somebody serves while this one comes up: then it may simply fail."""
+    return generation.standing is Standing.COMING and (state.serving is not None or state.has_predecessor)
+
+
 def has_workers(state: Arbiter, generation: Generation) -> bool:
     return bool(state.in_phase(SlotPhase.STARTING, SlotPhase.READY, of=generation.number))
 
@@ -80,22 +85,30 @@ def fail(
     state, actions = _drop(state, generation, now)
     subject = f"generation {generation.number} {what}"
     text = f"\n{reason.rstrip()}" if reason else ""
+    exclusion = f". {_RETIRE_FIRST}" if _may_hold_something(generation, what, reason) else ""
     if serving is not None and serving.template is not TemplatePhase.GONE:
-        advice = "Correct it and send HUP again"
-        last_line = reason.rstrip().rpartition("\n")[2]
-        excluded = generation.template is TemplatePhase.LOADING and _WORDS_OF_EXCLUSION.search(last_line)
-        if excluded or "boot_timeout" in what:
-            advice += f". {_RETIRE_FIRST}"
-        said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}\n{advice}"
-        return state, (Say("error", said), *actions)
+        said = f"The reload failed: {subject}; generation {serving.number} goes on serving as it was{text}"
+        return state, (Say("error", f"{said}\nCorrect it and send HUP again{exclusion}"), *actions)
     hopeless = reason or state.has_predecessor or not state.policy.can_load_again
     if state.phase is Phase.STARTING and not generation.why and hopeless:
+        advice = ""
+        if state.has_predecessor:
+            advice = f"\nThe arbiter before goes on serving; correct it and send USR2 again{exclusion}"
         state, ended = give_up(state, "the application could not be loaded", now)
-        return state, (Say("error", f"The start failed: {subject}{text}"), *actions, *ended)
+        return state, (Say("error", f"The start failed: {subject}{text}{advice}"), *actions, *ended)
     state = replace(state, loads=state.loads.after_failure(now))
     others = "; the workers that are there go on" if serving is not None else ""
     wait_s = state.loads.not_before - now
     said = f"Generation {generation.number} {what}{others}; the next try is in {wait_s:.1f} s{text}"
     if reason:
-        said += "\nCorrect it; HUP tries at once"
+        said += f"\nCorrect it; HUP tries at once{exclusion}"
     return state, (Say("error", said), *actions)
+
+
+def _may_hold_something(generation: Generation, what: str, reason: str) -> bool:
+    """Whether it failed as an application does that is loaded beside itself, and can't be."""
+    if generation.policy.retire_first:
+        return False
+    last_line = reason.rstrip().rpartition("\n")[2]
+    excluded = generation.template is TemplatePhase.LOADING and _WORDS_OF_EXCLUSION.search(last_line)
+    return bool(excluded) or "boot_timeout" in what

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..actions import Action, ClearSlot, Say
 from ..events import ProcessExited, WorkerTired
 from ..state import Arbiter, Generation, Phase, Slot, SlotPhase, Standing, TemplatePhase
-from .reload import fail, give_way, has_workers
+from .reload import comes_beside, fail, give_way, has_workers
 from .upgrade import successor_exited
 
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
@@ -55,15 +55,12 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
     unborn = slot.ready_since is None
     by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
     stillborn = slot.ready_since is None or (now - slot.ready_since < _SETTLED_S and not event.has_worked)
+    not_told_to_go = slot.phase is not SlotPhase.RETIRING
     generation = state.generation(slot.generation)
-    comes_beside = (
-        generation is not None
-        and generation.standing is Standing.COMING
-        and (state.serving is not None or state.has_predecessor)
-    )
-    if comes_beside and generation is not None and stillborn and by_itself and slot.phase is not SlotPhase.RETIRING:
+    reason = f"\n{event.reason.rstrip()}" if event.reason else ""
+    if generation is not None and comes_beside(state, generation) and stillborn and by_itself and not_told_to_go:
         when = "before it was ready" if unborn else "just after it was ready"
-        state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}", now)
+        state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}{reason}", now)
         return state, (cleared, *failed)
     if ended_by_us:
         # That something took too long, and was killed for it, has been said.
@@ -78,7 +75,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
     sentence = f"{who} {event.how} {when}; the next try is in {births.not_before - now:.1f} s"
     if births.failures > 1:
         sentence += f" (attempt {births.failures} that failed in a row)"
-    return replace(state, births=births), (Say("error", sentence), cleared)
+    return replace(state, births=births), (Say("error", sentence + reason), cleared)
 
 
 def _template_exited(
@@ -94,8 +91,7 @@ def _template_exited(
         return state, (Say("debug", f"The template of generation {generation.number} {event.how}"),)
     adopted: tuple[Action, ...] = ()
     if generation.standing is Standing.COMING:
-        alone = state.serving is None and not state.has_predecessor
-        if was is TemplatePhase.LOADING or not alone or not has_workers(state, gone):
+        if was is TemplatePhase.LOADING or comes_beside(state, gone) or not has_workers(state, gone):
             when = "while it loaded the application" if was is TemplatePhase.LOADING else "while its workers started"
             return fail(state, gone, f"has lost its template, which {event.how} {when}", "", now)
         state, adopted = give_way(state, gone, now)

@@ -51,12 +51,12 @@ def ready(state: Arbiter, event: SuccessorReady, now: float) -> tuple[Arbiter, t
 
 def failed(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Says so and goes on serving; stops for good, if a stop was asked for meanwhile."""
-    return _without(state, f"could not be started: {event.reason}", now)
+    return _without(state, "could not be started", f"\n{event.reason.rstrip()}", now)
 
 
 def successor_exited(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The same for one that has ended."""
-    return _without(state, f"(pid {event.pid}) {event.how}", now)
+    return _without(state, f"(pid {event.pid}) {event.how}", "", now)
 
 
 def in_charge(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -67,11 +67,13 @@ def in_charge(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbit
     )
 
 
-def _without(state: Arbiter, what: str, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    waiting = state.stop_wanted
+def _without(state: Arbiter, what: str, reason: str, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    waiting, serves = state.stop_wanted, state.successor is not None and state.successor.is_ready
     state = replace(state, successor=None, stop_wanted="")
-    said = f"The new arbiter {what}; this one goes on serving"
-    if not waiting:
-        return state, (Say("error", said),)
-    state, actions = stop(state, waiting, now)
-    return state, (Say("error", f"The new arbiter {what}"), *actions)
+    if waiting:
+        state, actions = stop(state, waiting, now)
+        return state, (Say("error", f"The new arbiter {what}{reason}"), *actions)
+    said = f"The new arbiter {what}; this one goes on serving{reason}"
+    if not serves:
+        said = f"The upgrade failed: {said[0].lower()}{said[1:]}\nCorrect it and send USR2 again"
+    return state, (Say("error", said),)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, Story, doings, reloading, sentences, serving, starting, without_template
+from situations import POLICY, Story, doings, reloading, sentences, serving, starting, without_template, worker_pid
 
 from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
 from paste_unicorn.arbiter.events import Signal, WorkerForked
@@ -83,6 +83,33 @@ def test_a_template_that_does_not_die_of_telling_is_killed() -> None:
 def test_a_template_that_does_not_fork_in_time_is_killed() -> None:
     story = starting(workers=1)
     assert KillTemplate(1, 100) in story.look(after_s=61.0)
+
+
+def test_a_reload_whose_workers_are_not_ready_in_time_fails_once_and_they_tell_in_what_they_hang() -> None:
+    story = reloading()
+    story.loads(2)
+    for slot in story.state.in_phase(SlotPhase.ORDERED, of=2):
+        story.tell(WorkerForked(slot.number, 2, worker_pid(2, slot.number)))
+    actions = story.look(after_s=61.0)
+    assert sentences(actions, "error").startswith(
+        "The reload failed: generation 2 has a worker that was not ready within boot_timeout (60 s), and its "
+        "tracebacks follow; generation 1 goes on serving as it was\nCorrect it and send HUP again"
+    )
+    assert signals(actions) == [SignalWorker(203, "ABRT"), SignalWorker(204, "ABRT")]
+    assert signals(story.look(after_s=1.1)) == [SignalWorker(203, "KILL"), SignalWorker(204, "KILL")]
+    for pid in (203, 204):
+        assert sentences(story.dies(pid), "error") == ""
+    assert story.phases(1) == {1: SlotPhase.READY, 2: SlotPhase.READY}
+
+
+def test_a_reload_whose_template_does_not_fork_in_time_fails_once() -> None:
+    story = reloading()
+    story.loads(2)
+    actions = story.look(after_s=61.0)
+    assert "generation 2 has not forked a worker within boot_timeout (60 s)" in sentences(actions, "error")
+    assert doings(actions, KillTemplate) == [KillTemplate(2, 200, "ABRT")]
+    assert sentences(story.dies(200), "error") == ""
+    assert story.phases(1) == {1: SlotPhase.READY, 2: SlotPhase.READY}
 
 
 def test_a_worker_that_does_not_retire_in_time_is_killed() -> None:

@@ -46,6 +46,15 @@ def test_a_worker_that_dies_before_it_is_ready_is_replaced_later() -> None:
     assert story.look(after_s=0.02) == (ForkWorker(1, 1, 2),)
 
 
+def test_why_it_could_not_begin_is_said_with_it_and_once_a_try() -> None:
+    story = starting(workers=2)
+    for slot in (1, 2):
+        story.tell(WorkerForked(slot, 1, 100 + slot))
+    died = ProcessExited(101, "has ended with exit code 3", clean=False, by_itself=True, reason="Traceback\nKeyError\n")
+    assert sentences(story.tell(died), "error").endswith("the next try is in 0.1 s\nTraceback\nKeyError")
+    assert sentences(story.tell(replace(died, pid=102)), "error") == ""
+
+
 def test_workers_that_keep_dying_at_birth_come_more_and_more_slowly_and_are_said_once_a_try() -> None:
     story = starting(workers=4)
     pid = 101

@@ -177,14 +177,24 @@ def test_one_that_fails_leaves_the_old_one_as_it_was(failure: Callable[[Story], 
 
 def test_why_it_failed_is_said_once() -> None:
     story = upgrading()
-    assert sentences(story.tell(SuccessorFailed("NameError: x")), "error") == (
-        "The new arbiter could not be started: NameError: x; this one goes on serving"
+    assert sentences(story.tell(SuccessorFailed("Traceback ...\nNameError: x\n")), "error") == (
+        "The upgrade failed: the new arbiter could not be started; this one goes on serving\n"
+        "Traceback ...\nNameError: x\n"
+        "Correct it and send USR2 again"
     )
     assert story.fails(SUCCESSOR) == ()
 
 
 def test_one_that_was_killed_is_said() -> None:
     story = upgrading()
+    assert sentences(story.dies(SUCCESSOR), "error") == (
+        "The upgrade failed: the new arbiter (pid 9000) was killed by SIGKILL; this one goes on serving\n"
+        "Correct it and send USR2 again"
+    )
+
+
+def test_one_that_dies_after_it_was_ready_is_no_failed_upgrade() -> None:
+    story = upgraded()
     assert sentences(story.dies(SUCCESSOR), "error") == (
         "The new arbiter (pid 9000) was killed by SIGKILL; this one goes on serving"
     )

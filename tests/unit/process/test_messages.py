@@ -28,6 +28,7 @@ from paste_unicorn.process.messages import (
     Recipe,
     ReopenLogs,
     Serving,
+    Stillborn,
     Succeed,
     Tired,
     UnknownMessage,
@@ -65,6 +66,7 @@ MESSAGES: tuple[Message, ...] = (
     ForkFailed(1, "no"),
     Exited(1, 4711, 9),
     Ready(1, 2, 4711),
+    Stillborn(4711, "Traceback …"),
     Tired(1, 4711, "it has answered 1000 requests"),
     Imported(("/a.py", "/b.py")),
 )

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from paste_unicorn.process.messages import LONGEST_REASON
 from paste_unicorn.settings.surroundings import Surroundings
 from paste_unicorn.settings.table.whole import Settings, settings_of
 from paste_unicorn.settings.warmup import Warmup
-from paste_unicorn.template.loading import LONGEST_REASON, LoadProblem
+from paste_unicorn.template.loading import LoadProblem
 from paste_unicorn.template.warming import warm_up
 
 Environ = dict[str, Any]
