@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -163,6 +164,11 @@ def on_exit(server: Any) -> None:
 def never_boots(server: Any, worker: Any) -> None:
     """A `post_fork` that ends its worker before it is ready."""
     os._exit(9)
+
+
+def crashes_soon(worker: Any) -> None:
+    """A `post_worker_init` that lets its worker crash in a thread, just after it was ready."""
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGSEGV)).start()
 
 
 def waits_at_birth(server: Any, worker: Any) -> None:
