@@ -90,12 +90,21 @@ NOTHING: tuple[dict[str, int], int, int] = ({}, 0, 0)
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Of durations in seconds."""
+
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
 class Report:
-    """All loads, and how late the clients themselves were (a busy machine, not the server)."""
+    """All loads."""
 
     loads: dict[str, Counts]
-    late_p99_s: float
-    late_max_s: float
+    steady: Spread  # latencies of all that have a rhythm
+    late: Spread  # how late the clients themselves were: a busy machine, not the server
 
     def __getitem__(self, name: str) -> Counts:
         return self.loads[name]
@@ -192,8 +201,8 @@ class Traffic:
         given = json.loads(line)
         return Report(
             {name: _counts(values) for name, values in given["loads"].items()},
-            given["late"]["p99_s"],
-            given["late"]["max_s"],
+            Spread(**given["steady"]),
+            Spread(**given["late"]),
         )
 
 

@@ -18,7 +18,7 @@ import struct
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen when connecting, so one port serves many pairs of addresses
@@ -55,20 +55,23 @@ class Tally:
         self.events: list[dict[str, Any]] = []
 
     def as_dict(self) -> dict[str, Any]:
-        ordered = sorted(self.latencies)
         return {
             "sent": self.sent,
             "answered": self.answered,
             "refused": self.refused,
             "closed": self.closed,
             "failed": dict(self.failed),
-            "p50_s": ordered[len(ordered) // 2] if ordered else 0.0,
-            "p99_s": ordered[len(ordered) * 99 // 100] if ordered else 0.0,
-            "max_s": ordered[-1] if ordered else 0.0,
+            **summary(self.latencies),
             "slowest_at": self.slowest[1],
             "bodies": self.bodies,
             "events": self.events,
         }
+
+
+def summary(seconds: Iterable[float]) -> dict[str, float]:
+    """Median, 99th percentile and maximum."""
+    ordered = sorted(seconds) or [0.0]
+    return {"p50_s": ordered[len(ordered) // 2], "p99_s": ordered[len(ordered) * 99 // 100], "max_s": ordered[-1]}
 
 
 class Client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import heapq
+import itertools
 import json
 import os
 import resource
@@ -18,7 +19,7 @@ import time
 from array import array
 from typing import Any
 
-from support.traffic_client import IDLE, Client, Tally
+from support.traffic_client import IDLE, Client, Tally, summary
 
 AT_ONCE = 64  # idle connections that are opened, or used, at a time
 LONGEST_WAIT_S = 0.25
@@ -34,6 +35,7 @@ class Loop:
         self.timers: list[tuple[float, int, Client]] = []
         self.turns = 0
         self.tallies = {load["name"]: Tally() for load in loads}
+        self.steady = [load["name"] for load in loads if load["every_s"] is not None]
         self.clients = [
             Client(self, load, self.tallies[load["name"]], _source(load["sources"], number))
             for load in loads
@@ -132,13 +134,9 @@ class Loop:
                 self.epoll.unregister(0)
 
     def _report(self) -> None:
-        ordered = sorted(self.lateness)
-        late = {
-            "p99_s": ordered[len(ordered) * 99 // 100] if ordered else 0.0,
-            "max_s": ordered[-1] if ordered else 0.0,
-        }
         loads = {name: tally.as_dict() for name, tally in self.tallies.items()}
-        print(json.dumps({"loads": loads, "late": late}), flush=True)
+        steady = itertools.chain.from_iterable(self.tallies[name].latencies for name in self.steady)
+        print(json.dumps({"loads": loads, "steady": summary(steady), "late": summary(self.lateness)}), flush=True)
 
 
 def _source(count: int, number: int) -> str:
