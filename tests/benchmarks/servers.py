@@ -74,6 +74,7 @@ class Server:
     distribution: str = ""  # whose version stands in the table
     venv: str = ""  # two rows may share one environment; default: the row's name
     note: str = ""  # what a reader must know to read the figures
+    tree: Path | None = None  # whose packages it imports before those that are installed
 
     def prepare(self, cache: Path) -> Path:
         """Its environment's `bin` folder; raises CannotInstall."""

@@ -9,6 +9,9 @@ hot    each request has the same five browser-like fields, on kept connections
 cold   on kept connections too, but each request has an X-Request-ID and a Cookie never seen before
 close  as hot, but each request has a connection of its own
 
+With --against COMMIT only ours is measured, beside itself at that commit (a git working tree of it), the order of the
+two reversed in each second round; what is printed below is the median of the ratios within the rounds.
+
 All servers run at the same time, idle but for the one that is asked; rounds go through all of them in turn,
 so that a disturbance of the machine hits everyone; medians are printed. Needs Linux and wrk; some rows need a
 C compiler and libev's headers.
@@ -17,6 +20,7 @@ C compiler and libev's headers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import os
 import re
@@ -29,14 +33,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from hello import BODY
 from proctree import cpu_s, machine_line, on_cpus, start, stop
 from servers import SERVERS, Server
-from venvs import CannotInstall, default_cache, version_of
+from venvs import REPOSITORY, CannotInstall, default_cache, version_of, working_tree
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 32
@@ -120,7 +124,8 @@ def launch(candidate: Candidate, cache: Path, scratch: Path, cpu: int) -> None:
         return
     if server.distribution:
         candidate.version = version_of(binaries, server.distribution)
-    environ = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": ""}
+    paths = os.pathsep.join(map(str, filter(None, (server.tree, HERE))))
+    environ = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": ""}
     with on_cpus({cpu}):
         candidate.process = start(command, cwd=workdir, environ=environ, log=log)
     if problem_text := wait_until_it_answers(candidate, log):
@@ -215,6 +220,18 @@ def print_table(candidates: Sequence[Candidate], options: argparse.Namespace) ->
     )
 
 
+def print_ratios(ours: Candidate, before: Candidate, loads: Sequence[str]) -> None:
+    """How much more CPU time a request takes, round by round."""
+    for load in loads:
+        pairs = zip(ours.samples[load], before.samples[load], strict=True)
+        changes = sorted((now.cpu_us / then.cpu_us - 1) * 100 for now, then in pairs)
+        quarter = len(changes) // 4
+        print(
+            f"\n{load}: {statistics.median(changes):+.1f} % CPU time a request against {before.version} "
+            f"(half of the rounds between {changes[quarter]:+.1f} % and {changes[-1 - quarter]:+.1f} %)"
+        )
+
+
 def parse_options() -> argparse.Namespace:
     """The command line."""
     names = [server.name for server in SERVERS]
@@ -227,6 +244,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="runs per server and load (default 3)")
     parser.add_argument("--cpus", default="0,1", help="server's and wrk's processor (default 0,1)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)")
+    parser.add_argument("--against", metavar="COMMIT", help="ours alone, beside itself at this commit")
     options = parser.parse_args()
     if unknown := sorted(set(options.servers) - set(names)):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(names)}")
@@ -239,16 +257,25 @@ def main() -> None:
     """Start all, measure in rounds, stop all, print."""
     options = parse_options()
     server_cpu, wrk_cpu = map(int, options.cpus.split(","))
-    chosen = options.servers or [server.name for server in SERVERS]
-    candidates = [Candidate(server) for server in SERVERS if server.name in chosen]
-    with tempfile.TemporaryDirectory(prefix="speed-") as scratch:
+    with contextlib.ExitStack() as stack:
+        if options.against:
+            (ours,) = [server for server in SERVERS if server.name == "ours"]
+            tree = stack.enter_context(working_tree(options.against))
+            candidates = [
+                Candidate(replace(ours, tree=REPOSITORY)),
+                Candidate(replace(ours, name="before", venv="ours", tree=tree)),
+            ]
+        else:
+            chosen = options.servers or [server.name for server in SERVERS]
+            candidates = [Candidate(server) for server in SERVERS if server.name in chosen]
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="speed-")))
         try:
             for candidate in candidates:
-                launch(candidate, options.cache.resolve(), Path(scratch), server_cpu)
+                launch(candidate, options.cache.resolve(), scratch, server_cpu)
             for number in range(options.rounds):
                 print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
                 for load in options.loads:
-                    for candidate in candidates:
+                    for candidate in candidates if number % 2 == 0 else reversed(candidates):
                         if candidate.process is None or candidate.failure:
                             continue
                         try:
@@ -259,7 +286,11 @@ def main() -> None:
             for candidate in candidates:
                 if candidate.process is not None:
                     stop(candidate.process)
+    if options.against:
+        candidates[1].version = options.against
     print_table(candidates, options)
+    if options.against and not any(candidate.failure for candidate in candidates):
+        print_ratios(*candidates, options.loads)
 
 
 if __name__ == "__main__":

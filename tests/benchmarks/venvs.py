@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -62,6 +64,18 @@ def environment(cache: Path, name: str, requirements: Sequence[str]) -> Path:
         _run([str(home / "bin" / "pip"), "install", "--quiet", *requirements], cwd=home)
     stamp.write_text(wanted)
     return home / "bin"
+
+
+@contextmanager
+def working_tree(commit: str) -> Iterator[Path]:
+    """A clean working tree of another commit of ours, while the `with` lasts. Raises CannotInstall."""
+    with tempfile.TemporaryDirectory(prefix="against-") as folder:
+        tree = Path(folder) / "tree"
+        _run(["git", "worktree", "add", "--detach", str(tree), commit], cwd=REPOSITORY)
+        try:
+            yield tree
+        finally:
+            _run(["git", "worktree", "remove", "--force", str(tree)], cwd=REPOSITORY)
 
 
 def run_in(binaries: Path, *command: str, cwd: Path) -> None:
