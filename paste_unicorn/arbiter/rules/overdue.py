@@ -65,11 +65,15 @@ def _give_up_unready(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action,
     late = [slot for slot in state.in_phase(SlotPhase.STARTING, of=coming.number) if now - slot.since > limit_s]
     if not late:
         return state, ()
-    for slot in late:
-        state = state.with_slot(slot.entering(SlotPhase.ABORTING, now))
+    # One tells in what it hangs. Several at once would write across each other's lines, and it is the same anyhow.
+    signals = [SignalWorker(late[0].pid, "ABRT", late[0].number)]
+    state = state.with_slot(late[0].entering(SlotPhase.ABORTING, now))
+    for slot in late[1:]:
+        signals.append(SignalWorker(slot.pid, "KILL", slot.number))
+        state = state.with_slot(slot.entering(SlotPhase.KILLED, now))
     what = f"has a worker that was not ready within boot_timeout ({limit_s:g} s), and its tracebacks follow"
     state, failed = fail(state, coming, what, "", now)
-    return state, (*failed, *(SignalWorker(slot.pid, "ABRT", slot.number) for slot in late))
+    return state, (*failed, *signals)
 
 
 def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
