@@ -48,7 +48,7 @@ PHASES = (Phase.STARTING, Phase.SERVING, Phase.STOPPING, Phase.QUITTING)
 # fmt: off
 TABLE: dict[Signal | type, tuple[Rule, Rule, Rule, Rule]] = {
     #                    STARTING                    SERVING                   STOPPING                  QUITTING
-    Signal.HUP:         (reload.reload_while_starting,reload.reload,            nothing,                  nothing),
+    Signal.HUP:         (reload.reload,              reload.reload,            nothing,                  nothing),
     Signal.TERM:        (stop.gracefully,            stop.gracefully,          nothing,                  nothing),
     Signal.QUIT:        (stop.at_once,               stop.at_once,             stop.at_once,             nothing),
     Signal.TYPED_INT:   (stop.at_once,               stop.at_once,             stop.at_once,             nothing),
@@ -61,7 +61,7 @@ TABLE: dict[Signal | type, tuple[Rule, Rule, Rule, Rule]] = {
     Signal.RESIZED:     (nothing,                    nothing,                  nothing,                  nothing),
     TemplateStarted:    (boot.template_started,      boot.template_started,    boot.template_started,    boot.template_started),
     TemplateLoaded:     (boot.template_loaded,       boot.template_loaded,     nothing,                  nothing),
-    TemplateFailed:     (boot.template_failed,       boot.template_failed,     nothing,                  nothing),
+    TemplateFailed:     (boot.template_failed,       boot.template_failed,     stop.without_template,    stop.without_template),
     GenerationEquipped: (boot.generation_equipped,   boot.generation_equipped, nothing,                  nothing),
     WorkerForked:       (boot.worker_forked,         boot.worker_forked,       stop.born_too_late,       stop.born_too_late),
     ForkFailed:         (boot.fork_failed,           boot.fork_failed,         stop.count_out,           stop.count_out),

@@ -227,6 +227,13 @@ class Arbiter:
         others = tuple(other for other in self.slots if other.number != slot.number)
         return replace(self, slots=tuple(sorted((*others, slot), key=lambda one: one.number)))
 
+    def with_stray(self, pid: int, generation: int, now: float) -> Arbiter:
+        """With a worker that nobody counts on, told to go, and whose row another may have got: the template that forked
+        it died before it could say so. It is remembered under a free number until it has gone.
+        """
+        stray = Slot(next(iter(self.free_numbers())), generation, 0, SlotPhase.RETIRING, now, pid, ready_since=now)
+        return self.with_slot(stray)
+
     def without_slot(self, number: int) -> Arbiter:
         return replace(self, slots=tuple(slot for slot in self.slots if slot.number != number))
 

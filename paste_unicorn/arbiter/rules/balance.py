@@ -18,6 +18,7 @@ from ..actions import (
     AnnounceWorkers,
     Conclude,
     EndTemplate,
+    ForgetGeneration,
     ForkWorker,
     KillTemplate,
     LetGo,
@@ -96,6 +97,41 @@ def retire(state: Arbiter, generation: Generation, now: float) -> Outcome:
     return state, tuple(told)
 
 
+def make_way(state: Arbiter, now: float) -> Outcome:
+    """A generation that comes alone and has trouble with its workers makes way, where another has been asked for."""
+    coming = state.coming
+    if coming is None or state.serving is not None or coming.template is TemplatePhase.LOADING:
+        return state, ()
+    if not state.reload_wanted or not state.births.failures or state.births.failed_at < coming.since:
+        return state, ()
+    return give_way(state, coming, now)
+
+
+def give_way(state: Arbiter, coming: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """A generation that can't be completed makes way for the next one; until that comes it serves with the workers that
+    it has, if nobody else does.
+    """
+    if state.serving is None and has_workers(state, coming):
+        return adopt(state, coming)
+    return drop(state, coming, now)
+
+
+def has_workers(state: Arbiter, generation: Generation) -> bool:
+    return bool(state.in_phase(SlotPhase.STARTING, SlotPhase.READY, of=generation.number))
+
+
+def drop(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """It will not serve, and what it has got goes."""
+    state, told = retire(state, generation, now)
+    actions: list[Action] = [ForgetGeneration(generation.number), *told]
+    if generation.template is TemplatePhase.LOADING and generation.pid:
+        state = state.with_generation(
+            replace(generation, standing=Standing.RETIRING, template=TemplatePhase.ENDING, since=now)
+        )
+        actions.append(KillTemplate(generation.number, generation.pid))
+    return state, tuple(actions)
+
+
 def start_next(state: Arbiter, now: float) -> Outcome:
     """The next generation is loaded, when somebody has asked for it or there is no template to fork from; with
     `reload_mode = retire_first`, when the one before has gone.
@@ -115,7 +151,7 @@ def start_next(state: Arbiter, now: float) -> Outcome:
                 Say("info", f"Generation {serving.number} retires before the next one is loaded (retire_first)"),
                 *told,
             ]
-        if state.generations:
+        if state.generations or state.slots:
             return state, tuple(actions)
         if not state.has_let_go:
             state = replace(state, has_let_go=True)
@@ -222,5 +258,5 @@ def conclude(state: Arbiter, now: float) -> Outcome:
 
 
 STEPS: tuple[Callable[[Arbiter, float], Outcome], ...] = (
-    promote, complete_start, start_next, trim, order, end_retired, conclude,
+    promote, complete_start, make_way, start_next, trim, order, end_retired, conclude,
 )  # fmt: skip

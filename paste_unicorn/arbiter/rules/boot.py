@@ -119,7 +119,7 @@ def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbite
         # Its template died before it could report it.
         born = Slot(event.slot, event.generation, 0, SlotPhase.READY, now, event.pid, ready_since=now)
         return _entered(state, born, now)
-    return state, (SignalWorker(event.pid, "TERM"),)
+    return state.with_stray(event.pid, event.generation, now), (SignalWorker(event.pid, "TERM"),)
 
 
 def _entered(state: Arbiter, slot: Slot, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -108,7 +108,8 @@ def _look_at_template(state: Arbiter, generation: Generation, now: float) -> tup
         f"The template of generation {generation.number} (pid {generation.pid}) has not forked a worker within "
         f"boot_timeout ({limit_s:g} s); it is killed"
     )
-    return state.with_generation(replace(generation, since=now)), (Say("error", sentence), kill)
+    ending = replace(generation, template=TemplatePhase.ENDING, since=now)
+    return state.with_generation(ending), (Say("error", sentence), kill)
 
 
 def _tire(state: Arbiter, event: TimePassed, now: float) -> Arbiter:

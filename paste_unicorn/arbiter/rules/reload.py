@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ..actions import Action, ForgetGeneration, KillTemplate, Say
+from ..actions import Action, Say
 from ..events import SignalArrived
-from ..state import Arbiter, Generation, Phase, SlotPhase, Standing, TemplatePhase
-from .balance import adopt, retire
+from ..state import Arbiter, Generation, Phase, Standing, TemplatePhase
+from .balance import drop, give_way
 from .stop import give_up
 
 HUP = "HUP"
@@ -22,38 +22,23 @@ _RETIRE_FIRST = (
 
 def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Loads code and settings again in a new generation, which takes over when its workers are ready; whatever fails,
-    what serves goes on as it was. If one is coming already, once more after that.
+    what serves goes on as it was. If one is coming already, once more after that; in its stead, if it has trouble and
+    nobody else serves.
     """
     if not state.policy.can_load_again:
         return state, (
             Say("error", "Got HUP: it is not known where the application came from; restart the server instead"),
         )
-    said: tuple[Action, ...] = ()
-    if state.coming is not None:
-        said = (Say("info", f"Got HUP: another reload follows generation {state.coming.number}"),)
-    # What failed before need not fail again: nothing waits for its time.
-    births, loads = state.births.after_success(), state.loads.after_success()
-    return replace(state, reload_wanted=HUP, asked_for=None, births=births, loads=loads), said
-
-
-def reload_while_starting(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Loads code and settings again after the start; at once, and in its stead, if the start has trouble."""
     coming = state.coming
     in_trouble = state.births.failures or state.loads.failures
-    given_way: tuple[Action, ...] = ()
-    if coming is not None and in_trouble and state.policy.can_load_again:
-        state, given_way = give_way(state, coming, now)
-    state, said = reload(state, event, now)
-    return state, (*given_way, *said)
-
-
-def give_way(state: Arbiter, coming: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """A generation that can't be completed makes way for the next one; until that comes it serves with the workers that
-    it has, if nobody else does.
-    """
-    if state.serving is None and has_workers(state, coming):
-        return adopt(state, coming)
-    return _drop(state, coming, now)
+    done: tuple[Action, ...] = ()
+    if coming is not None and in_trouble and (state.serving is None or state.phase is Phase.STARTING):
+        state, done = give_way(state, coming, now)
+    elif coming is not None:
+        done = (Say("info", f"Got HUP: another reload follows generation {coming.number}"),)
+    # What failed before need not fail again: nothing waits for its time.
+    births, loads = state.births.after_success(), state.loads.after_success()
+    return replace(state, reload_wanted=HUP, asked_for=None, births=births, loads=loads), done
 
 
 def comes_beside(state: Arbiter, generation: Generation) -> bool:
@@ -61,28 +46,12 @@ def comes_beside(state: Arbiter, generation: Generation) -> bool:
     return generation.standing is Standing.COMING and (state.serving is not None or state.has_predecessor)
 
 
-def has_workers(state: Arbiter, generation: Generation) -> bool:
-    return bool(state.in_phase(SlotPhase.STARTING, SlotPhase.READY, of=generation.number))
-
-
-def _drop(state: Arbiter, generation: Generation, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """It will not serve, and what it has got goes."""
-    state, told = retire(state, generation, now)
-    actions: list[Action] = [ForgetGeneration(generation.number), *told]
-    if generation.template is TemplatePhase.LOADING and generation.pid:
-        state = state.with_generation(
-            replace(generation, standing=Standing.RETIRING, template=TemplatePhase.ENDING, since=now)
-        )
-        actions.append(KillTemplate(generation.number, generation.pid))
-    return state, tuple(actions)
-
-
 def fail(
     state: Arbiter, generation: Generation, what: str, reason: str, now: float
 ) -> tuple[Arbiter, tuple[Action, ...]]:
     """Drops a generation that was coming; the one that serves never noticed."""
     serving = state.serving
-    state, actions = _drop(state, generation, now)
+    state, actions = drop(state, generation, now)
     subject = f"generation {generation.number} {what}"
     text = f"\n{reason.rstrip()}" if reason else ""
     exclusion = f". {_RETIRE_FIRST}" if _may_hold_something(generation, what, reason) else ""

@@ -7,7 +7,8 @@ from dataclasses import replace
 from ..actions import Action, ClearSlot, Say
 from ..events import ProcessExited, WorkerTired
 from ..state import Arbiter, Generation, Phase, Slot, SlotPhase, Standing, TemplatePhase
-from .reload import comes_beside, fail, give_way, has_workers
+from .balance import give_way, has_workers
+from .reload import comes_beside, fail
 from .upgrade import successor_exited
 
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
@@ -63,6 +64,9 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}{reason}", now)
         return state, (cleared, *failed)
     if ended_by_us:
+        wanted = generation is not None and generation.standing is not Standing.RETIRING
+        if unborn and wanted and slot.phase is not SlotPhase.RETIRING:
+            state = replace(state, births=state.births.after_failure(now))
         # That something took too long, and was killed for it, has been said.
         return state, (Say("debug" if event.clean else "info", f"{who} {event.how}"), cleared)
     if not stillborn or not event.by_itself:
@@ -87,7 +91,7 @@ def _template_exited(
     # What it was told to fork and did not report will not come, or will say by itself that it is ready.
     for slot in state.in_phase(SlotPhase.ORDERED, of=generation.number):
         state = state.without_slot(slot.number)
-    if was is TemplatePhase.ENDING or generation.standing is Standing.RETIRING:
+    if generation.standing is Standing.RETIRING:
         return state, (Say("debug", f"The template of generation {generation.number} {event.how}"),)
     adopted: tuple[Action, ...] = ()
     if generation.standing is Standing.COMING:

@@ -24,7 +24,11 @@ def one_fewer(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter
         return state, (Say("warning", "Got TTOU: all workers have retired already (WINCH)"),)
     if state.wanted <= 1:
         return state, (Say("warning", "Got TTOU: there is one worker only, and it stays"),)
-    return _change(state, "TTOU", state.wanted - 1)
+    resting = tuple(one for one in state.generations if one.wanted == 0)
+    state, said = _change(state, "TTOU", state.wanted - 1)
+    for one in resting:  # until the next generation comes; one worker fewer wakes nobody
+        state = state.with_generation(one)
+    return state, said
 
 
 def _change(state: Arbiter, signal: str, wanted: int) -> tuple[Arbiter, tuple[Action, ...]]:

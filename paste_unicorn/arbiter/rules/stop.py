@@ -22,6 +22,7 @@ from ..events import (
     Signal,
     SignalArrived,
     SuccessorFailed,
+    TemplateFailed,
     TimePassed,
     WorkerForked,
     WorkerReady,
@@ -83,10 +84,12 @@ def _quit(state: Arbiter, reason: str, code: int, now: float) -> tuple[Arbiter, 
 
 def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Tells a worker that was born during the stop to go."""
-    slot = state.slot(event.slot)
-    if slot is None or slot.phase is not SlotPhase.ORDERED:
-        return state, ()
+    if state.slot_of_pid(event.pid) is not None:
+        return state, ()  # it has been told
     signal = SignalWorker(event.pid, "TERM" if state.phase is Phase.STOPPING else "QUIT")
+    slot = state.slot(event.slot)
+    if slot is None or slot.phase is not SlotPhase.ORDERED or slot.generation != event.generation:
+        return state.with_stray(event.pid, event.generation, now), (signal,)
     return state.with_slot(slot.entering(SlotPhase.RETIRING, now, pid=event.pid)), (signal,)
 
 
@@ -94,6 +97,9 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
     """Counts who has gone; ends the templates after the last worker, and leaves after the last template."""
     actions: list[Action] = []
     if isinstance(event, ForkFailed):
+        slot = state.slot(event.slot)
+        if slot is None or slot.phase is not SlotPhase.ORDERED:
+            return state, ()
         state = state.without_slot(event.slot)
     elif slot := state.slot_of_pid(event.pid):
         state = state.without_slot(slot.number)
@@ -108,20 +114,38 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
             state = state.without_slot(slot.number)
     else:
         if state.successor is not None and state.successor.pid == event.pid:
-            state = replace(state, successor=None)
+            return _alone(replace(state, successor=None))
         return state, ()
     state, ended = _go_on(state, now)
     return state, (*actions, *ended)
 
 
+def without_template(state: Arbiter, event: TemplateFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Counts out a template that never existed."""
+    generation = state.generation(event.generation)
+    if generation is None or generation.pid or generation.template is TemplatePhase.GONE:
+        return state, ()
+    return _go_on(state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now)), now)
+
+
 def without_successor(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Notes that nobody goes on after this arbiter: the sockets end with it."""
-    return replace(state, successor=None), ()
+    """Notes that nobody goes on after this arbiter: it finishes what the kernel has accepted."""
+    return _alone(replace(state, successor=None)) if state.successor is not None else (state, ())
 
 
 def without_predecessor(state: Arbiter, event: PredecessorGone, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Notes that nobody goes on beside this arbiter: the sockets end with it."""
-    return replace(state, has_predecessor=False), ()
+    """Notes that nobody goes on beside this arbiter: it finishes what the kernel has accepted."""
+    return _alone(replace(state, has_predecessor=False))
+
+
+def _alone(state: Arbiter) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Nobody else has the sockets any more: workers that retire drain from now on."""
+    if state.shares_sockets:
+        return state, ()
+    if state.phase is Phase.QUITTING:
+        return state, (StopListening(),)
+    said = Say("warning", "The other arbiter has gone: this one finishes what has been accepted")
+    return state, (said, StopListening())
 
 
 def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -26,8 +26,8 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
     age_s = now - slot.since
     if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:
         return _abort(slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
-    if slot.phase is SlotPhase.READY and policy.timeout_s and alive_at is not None:
-        if now - max(alive_at, slot.since) <= policy.timeout_s:
+    if slot.phase is SlotPhase.READY and policy.timeout_s:
+        if alive_at is None or now - max(alive_at, slot.since) <= policy.timeout_s:
             return (replace(slot, suspicion=None) if slot.suspicion is not None else slot), ()
         if slot.suspicion is None or slot.suspicion.alive_at != alive_at:
             return replace(slot, suspicion=Suspicion(alive_at, now)), ()

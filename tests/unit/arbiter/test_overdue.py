@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, Story, doings, reloading, sentences, serving, starting, without_template, worker_pid
+from situations import (
+    POLICY,
+    TEMPLATE,
+    Story,
+    doings,
+    reloading,
+    sentences,
+    serving,
+    starting,
+    without_template,
+    worker_pid,
+)  # fmt: skip
 
 from paste_unicorn.arbiter.actions import Action, ForkWorker, KillTemplate, ReportRunning, SignalWorker, StartTemplate
 from paste_unicorn.arbiter.events import Signal, WorkerForked
@@ -183,3 +194,11 @@ def test_a_retiring_template_that_does_not_report_killed_workers_is_killed_so_th
     story.dies(101)
     story.dies(102)
     assert story.state.generation(1) is None
+
+
+def test_a_template_that_is_killed_because_it_hangs_gets_no_more_orders() -> None:
+    story = serving(workers=1)
+    story.signal(Signal.TTIN)
+    assert doings(story.look(after_s=POLICY.boot_timeout_s + 1), KillTemplate) == [KillTemplate(1, TEMPLATE)]
+    assert not doings(story.signal(Signal.TTIN), ForkWorker)
+    assert StartTemplate(2) in story.dies(TEMPLATE)

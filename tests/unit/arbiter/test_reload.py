@@ -25,6 +25,7 @@ from paste_unicorn.arbiter.actions import (
     StartTemplate,
 )
 from paste_unicorn.arbiter.events import (
+    GenerationEquipped,
     Signal,
     TemplateFailed,
     TemplateLoaded,
@@ -476,6 +477,36 @@ def test_a_start_that_waits_for_its_next_try_begins_at_once() -> None:
     story.dies(TEMPLATE)
     assert doings(story.look(after_s=0.1)) == []
     assert doings(story.signal(Signal.HUP), StartTemplate) == [StartTemplate(2)]
+
+
+def test_a_start_whose_workers_are_never_ready_makes_way_for_a_reload_that_came_before_that_showed() -> None:
+    story = starting()
+    for slot in (1, 2):
+        story.tell(WorkerForked(slot, 1, TEMPLATE + slot))
+    assert not doings(story.signal(Signal.HUP), StartTemplate)
+    story.look(after_s=POLICY.boot_timeout_s + 1)
+    assert StartTemplate(2) in story.fails(101)
+
+
+def test_a_generation_that_comes_alone_and_has_trouble_makes_way_for_a_reload() -> None:
+    story = without_template()
+    story.dies(101)
+    story.dies(102)
+    story.tell(TemplateLoaded(2, Plan(2, POLICY)))
+    story.tell(GenerationEquipped(2))
+    story.signal(Signal.HUP)
+    for slot in (1, 2):
+        story.tell(WorkerForked(slot, 2, 200 + slot))
+    assert StartTemplate(3) in story.fails(201)
+
+
+def test_retire_first_waits_for_a_worker_that_its_dead_template_had_not_reported() -> None:
+    story = serving(workers=1, policy=RETIRE_FIRST)
+    story.signal(Signal.TTIN)
+    story.dies(TEMPLATE)
+    story.tell(WorkerReady(2, 1, 102))
+    assert not doings(story.ends(101), StartTemplate)
+    assert doings(story.ends(102), StartTemplate)
 
 
 def test_a_load_that_has_trouble_at_the_start_is_given_up_for_a_newer_one() -> None:

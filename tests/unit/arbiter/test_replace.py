@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from situations import POLICY, TEMPLATE, doings, reloading, sentences, serving, starting, without_template
 
-from paste_unicorn.arbiter.actions import ClearSlot, ForgetGeneration, ForkWorker, Say, StartTemplate
-from paste_unicorn.arbiter.events import ProcessExited, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.actions import ClearSlot, ForgetGeneration, ForkWorker, Say, SignalWorker, StartTemplate
+from paste_unicorn.arbiter.events import ProcessExited, Signal, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase, SlotPhase, TemplatePhase
 
 
@@ -193,3 +193,16 @@ def test_a_template_that_nobody_knows_how_to_load_again_is_not_replaced_and_that
     assert isinstance(said, Say)
     assert "until a restart" in said.sentence
     assert story.look(after_s=100) == ()
+
+
+def test_a_worker_of_a_dead_template_whose_row_another_has_got_is_told_to_go_and_remembered_until_it_has() -> None:
+    story = serving(workers=1)
+    story.signal(Signal.TTIN)
+    story.dies(TEMPLATE)
+    story.loads(2)
+    assert story.slot(2).generation == 2
+    assert doings(story.tell(WorkerReady(2, 1, 177))) == [SignalWorker(177, "TERM")]
+    assert story.state.slot_of_pid(177) is not None
+    assert doings(story.look(after_s=POLICY.graceful_s + 1), SignalWorker) == [SignalWorker(177, "KILL")]
+    story.dies(177)
+    assert story.state.slot_of_pid(177) is None

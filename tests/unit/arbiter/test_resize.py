@@ -80,3 +80,13 @@ def test_ttin_and_ttou_in_any_order_end_in_the_number_that_was_asked_for() -> No
         story.tell(WorkerForked(slot.number, 1, 100 + slot.number))
         story.tell(WorkerReady(slot.number, 1, 100 + slot.number))
     assert len(story.state.in_phase(SlotPhase.READY)) == story.state.wanted == 3
+
+
+def test_ttou_wakes_nobody_who_rests_until_the_next_generation_comes() -> None:
+    story = serving(workers=3)
+    story.signal(Signal.WINCH)
+    for pid in (101, 102, 103):
+        story.ends(pid)
+    story.signal(Signal.HUP)
+    assert not doings(story.signal(Signal.TTOU), ForkWorker)
+    assert len(doings(story.loads(2, workers=3), ForkWorker)) == 2

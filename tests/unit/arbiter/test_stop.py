@@ -18,7 +18,7 @@ from paste_unicorn.arbiter.actions import (
     SignalWorker,
     StopListening,
 )
-from paste_unicorn.arbiter.events import ForkFailed, Signal, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.events import ForkFailed, Signal, TemplateFailed, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase
 
 
@@ -163,3 +163,25 @@ def test_a_template_that_still_loads_is_killed_by_a_stop() -> None:
     story = without_template(workers=1)
     story.dies(101)
     assert KillTemplate(2, 200) in story.signal(Signal.TERM)
+
+
+@pytest.mark.parametrize(("stop", "told"), [(Signal.TERM, "TERM"), (Signal.QUIT, "QUIT")])
+def test_a_worker_whose_template_died_before_it_could_report_it_is_told_too_and_waited_for(
+    stop: Signal, told: str
+) -> None:
+    story = serving(workers=1)
+    story.signal(Signal.TTIN)
+    story.dies(TEMPLATE)
+    story.signal(stop)
+    assert doings(story.tell(WorkerReady(2, 1, 177))) == [SignalWorker(177, told)]  # type: ignore[arg-type]
+    assert not doings(story.ends(101), EndTemplate, Leave)
+    assert doings(story.ends(177), EndTemplate, Leave)
+
+
+def test_a_template_that_could_not_be_started_is_not_waited_for() -> None:
+    story = serving(workers=1)
+    story.signal(Signal.HUP)
+    story.signal(Signal.TERM)
+    story.tell(TemplateFailed(2, "it could not be started"))
+    assert doings(story.ends(101), EndTemplate, KillTemplate) == [EndTemplate(1)]
+    assert doings(story.ends(TEMPLATE), Leave)

@@ -317,10 +317,10 @@ def test_a_stop_after_the_old_one_has_gone_is_a_stop_for_good() -> None:
     assert not leave_of(story).succeeded
 
 
-def test_the_old_one_that_goes_while_the_new_one_stops_leaves_nobody() -> None:
+def test_the_old_one_that_goes_while_the_new_one_stops_leaves_it_what_the_kernel_has_accepted() -> None:
     story = serving(has_predecessor=True)
     story.signal(Signal.TERM)
-    assert story.tell(PredecessorGone()) == ()
+    assert doings(story.tell(PredecessorGone())) == [StopListening()]
     assert not leave_of(story).succeeded
 
 
@@ -381,3 +381,13 @@ def test_a_new_one_that_does_not_come_up_leaves_the_old_one_alone(failure: Calla
     assert isinstance(leave, Leave)
     assert (leave.code, leave.succeeded) == (1, True)
     assert doings(story.actions, StopListening) == []
+
+
+def test_a_new_arbiter_that_dies_while_the_old_one_stops_leaves_it_what_the_kernel_has_accepted() -> None:
+    story = serving()
+    story.signal(Signal.USR2)
+    story.tell(SuccessorStarted(300))
+    story.tell(SuccessorReady(300))
+    assert not doings(story.signal(Signal.TERM), StopListening)
+    assert doings(story.dies(300)) == [StopListening()]
+    assert not leave_of(story).succeeded
