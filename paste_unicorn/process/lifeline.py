@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import threading
+from select import POLLHUP, POLLIN, poll  # bound before any worker class replaces them
 
 
 class Lifeline:
@@ -66,6 +66,6 @@ class Lifeline:
 
 
 def _is_cut(fd: int, timeout_ms: int | None) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return any(event & select.POLLHUP for _, event in poll.poll(timeout_ms))
+    waiting = poll()
+    waiting.register(fd, POLLIN)
+    return any(event & POLLHUP for _, event in waiting.poll(timeout_ms))

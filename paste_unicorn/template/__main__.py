@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from ..ops import backtraces
 from ..ops.configured import has_loggers
-from ..ops.logs import LogsProblem, setup
-from ..process import leave
+from ..ops.logs import Logs, LogsProblem, setup
+from ..process import leave, patching
 from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.identity import allow_connections, set_title, title_name
@@ -73,6 +73,8 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     except LogsProblem as problem:
         raise LoadProblem(str(problem)) from None
     backtraces.arm(logs.error_fd)
+    reports, handoff = socket.socket(fileno=fds[2]), HandoffPair.from_fds(fds[3], fds[4])
+    _patch(settings.processes.worker_class, logs)  # what was made before keeps to the originals
     application = load_application(recipe)
     logs.enable()
     allow_connections(settings.processes.worker_connections)
@@ -89,11 +91,25 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
         listeners=(),  # they come when the settings have been seen
         scoreboard=Scoreboard.attach(fds[1]),
         lifeline=lifeline,
-        reports=socket.socket(fileno=fds[2]),
-        handoff=HandoffPair.from_fds(fds[3], fds[4]),
+        reports=reports,
+        handoff=handoff,
         ini=ini,
         reloading=load.reloading,
     )
+
+
+def _patch(worker_class: str, logs: Logs) -> None:
+    if worker_class not in patching.GREEN:
+        return
+    try:
+        early = patching.patch(worker_class)
+    except patching.NoSuchLibrary as problem:
+        raise LoadProblem(f"worker_class = {worker_class}: {problem}") from None
+    if early:
+        logs.error.warning(
+            "worker_class = %s: %s was imported before it could be patched (by a hook, or by the config file): what it "
+            "does may block all requests of a worker", worker_class, ", ".join(early),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

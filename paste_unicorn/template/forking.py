@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-import select
 import signal
 import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from select import POLLIN, poll
 from types import FrameType
 from typing import Any, NoReturn
 
 from ..ops.logs import Logs
-from ..process import leave, signal_stack
+from ..process import leave, patching, signal_stack
 from ..process.channel import Channel
 from ..process.fork import fork, keep_private, unblock_signals
 from ..process.handoff import HandoffPair
@@ -39,6 +40,8 @@ from ..settings.resolve import Settings
 from ..workers import lifecycle
 from .loading import LoadProblem
 from .warming import warm_up
+
+Socket = socket.socket  # bound, as `poll` above, before a worker class may replace it
 
 _NOT_OURS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
@@ -71,7 +74,7 @@ class Template:
         self._channel = channel  # to the arbiter; blocking, since the arbiter always reads
         self._children: dict[int, int] = {}  # pid to slot, of workers that were not reaped yet
         self._hooks = Hooks(equipment.settings, equipment.logs.error)
-        self._signals, self._wakeup = socket.socketpair()  # becomes readable when a child has ended
+        self._signals, self._wakeup = os.pipe()  # becomes readable when a child has ended
 
     def serve(self, local_conf: dict[str, str] | None) -> NoReturn:
         """Warm up, say that all is loaded, with the settings that were read here, then obey orders until the end."""
@@ -81,8 +84,8 @@ class Template:
             signal.signal(number, _do_nothing)
         signal.signal(signal.SIGCHLD, _do_nothing)
         for end in (self._signals, self._wakeup):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal_stack.widen()  # the application may have enabled faulthandler
         unblock_signals()
         self._keep_private()
@@ -95,12 +98,12 @@ class Template:
         # application; workers would never get there and keep their garbage. This one leaves nothing.
         gc.collect()
         self._channel.send(Loaded(local_conf))
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        poll.register(self._signals, select.POLLIN)
+        waiting = poll()
+        waiting.register(self._channel, POLLIN)
+        waiting.register(self._signals, POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._signals.fileno() in ready:
+            ready = {fd for fd, _ in waiting.poll()}
+            if self._signals in ready:
                 self._drain_signals()
                 self._reap()
             if self._channel.fileno() in ready:
@@ -137,9 +140,7 @@ class Template:
     def _equip(self, described: tuple[tuple[str, str, str, bool], ...], fds: list[int]) -> None:
         listeners = tuple(
             Listener(sock, address, sock.family, name, port, is_unix)
-            for sock, (address, name, port, is_unix) in zip(
-                (socket.socket(fileno=fd) for fd in fds), described, strict=True
-            )
+            for sock, (address, name, port, is_unix) in zip((Socket(fileno=fd) for fd in fds), described, strict=True)
         )
         self._equipment = replace(self._equipment, listeners=listeners)
         self._keep_private()
@@ -178,8 +179,8 @@ class Template:
                 signal.signal(number, _leave_at_once)  # until the worker's own handlers stand
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._channel.close()
-            self._signals.close()
-            self._wakeup.close()
+            os.close(self._signals)
+            os.close(self._wakeup)
             equipment.lifeline.let_go()
             equipment.lifeline.arm()
             keep_private(
@@ -190,6 +191,7 @@ class Template:
                 ]
             )
             become_user(equipment.settings.processes)
+            patching.after_fork(equipment.settings.processes.worker_class)
             set_title(f"worker {order.slot}", equipment.ini, self._generation)
             unblock_signals()
             lifecycle.run(
@@ -225,12 +227,9 @@ class Template:
                 self._channel.send(Exited(slot, pid, status))
 
     def _drain_signals(self) -> None:
-        while True:
-            try:
-                if not self._signals.recv(4096):
-                    return
-            except BlockingIOError:
-                return
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._signals, 4096):
+                pass
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

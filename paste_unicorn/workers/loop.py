@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import select
 import selectors
+from typing import Any
+
+_Epoll: Any = getattr(select, "epoll", None)  # bound before a worker class may take it away
 
 READABLE = 0x001  # EPOLLIN
 WRITABLE = 0x004  # EPOLLOUT
@@ -20,7 +23,7 @@ class EpollLoop:
     """Level-triggered. Exclusive registrations can't be modified (EINVAL): remove, then add."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll(sizehint=1024)
+        self._epoll = _Epoll(sizehint=1024)
         self.poll = self._epoll.poll  # poll(timeout_s) -> [(fd, events)]
         self._register = self._epoll.register
 

@@ -1,0 +1,66 @@
+"""Gevent and Eventlet replace what would block: before the application is loaded, and never in the arbiter.
+
+The server's own sockets, polls and forks keep to the originals, wherever a wait of theirs must not depend on a hub.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from typing import Any
+
+GREEN = frozenset({"gevent", "eventlet"})
+
+_ADVICE = '{0} is not installed; pip install "gunicorn[{0}]"'
+# What an application must not have imported before it is patched, with a name that only a client of it would need.
+_PATCHED_TOO_LATE = ("ssl", "requests", "urllib3", "psycopg2", "pymysql", "redis")
+
+
+class NoSuchLibrary(ImportError):
+    """What the worker class needs is not installed; `str()` says what to install."""
+
+
+def check_installed(worker_class: str) -> None:
+    """Raises NoSuchLibrary where the worker class needs a library that isn't there."""
+    if worker_class in GREEN and importlib.util.find_spec(worker_class) is None:
+        raise NoSuchLibrary(_ADVICE.format(worker_class))
+
+
+def patch(worker_class: str) -> tuple[str, ...]:
+    """Replace what would block, in this process and its children; the modules that were imported too early for it.
+
+    Raises NoSuchLibrary. Signals and forks stay the originals: they are the server's.
+    """
+    check_installed(worker_class)
+    early = tuple(name for name in _PATCHED_TOO_LATE if name in sys.modules)
+    if worker_class == "gevent":
+        importlib.import_module("gevent.monkey").patch_all(os=False, signal=False)
+    elif worker_class == "eventlet":
+        with warnings.catch_warnings():
+            # It says of itself that it is retiring, in every process that imports it; the log says so once.
+            warnings.simplefilter("ignore")
+            importlib.import_module("eventlet").monkey_patch(os=False)
+    return early
+
+
+def original(module: str, name: str) -> Any:
+    """A function as it was before anybody patched it."""
+    for patched, get in (("gevent.monkey", "get_original"), ("eventlet.patcher", "original")):
+        library = sys.modules.get(patched)
+        if library is None:
+            continue
+        if get == "original":
+            return getattr(library.original(module), name)
+        return library.get_original(module, name)
+    return getattr(importlib.import_module(module), name)
+
+
+def after_fork(worker_class: str) -> None:
+    """In a worker, before anything waits: a hub that the template had is not this process's."""
+    if worker_class == "gevent":
+        importlib.import_module("gevent").reinit()
+    elif worker_class == "eventlet":
+        hubs = importlib.import_module("eventlet.hubs")
+        hubs.use_hub(hubs.get_default_hub())
