@@ -24,6 +24,7 @@ from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
 from .process.identity import IdentityProblem, allow_connections, check_user, title_name
 from .process.messages import Origin
+from .process.patching import GREEN
 from .settings.hooks import HookError
 from .settings.report import report, verdict
 from .settings.resolve import Source, resolve
@@ -74,7 +75,8 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
     _say_what_is_odd(processes.daemon, processes.worker_connections, around, logs)
     arbiter.run(
         arbiter.Inheritance(
-            application=application,
+            # Too late to patch it: a fresh interpreter loads it again.
+            application=None if processes.worker_class in GREEN else application,
             settings=settings,
             logs=logs,
             hooks=hooks,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 from _socket import socket as RawSocket
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
+from select import POLLIN, POLLOUT, poll  # bound before a worker class may replace them
+from socket import MSG_PEEK
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..process import fork
@@ -20,6 +22,7 @@ from ..wsgi.file_wrapper import FileRegion
 if TYPE_CHECKING:
     from ..http.parser import Head
     from ..wsgi.environ import Environs
+    from ..wsgi.gateway import Response
     from .incoming import Incoming
 
 RECEIVE_SIZE = 65536
@@ -46,21 +49,31 @@ class ClientGone(ConnectionError):
     """The client closed the connection, or takes nothing any more: the rest of the answer has no reader."""
 
 
+def wait_in_thread(fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
+    """Block this thread until the descriptor is ready; False after `timeout_s`."""
+    waiting = poll()
+    waiting.register(fd, POLLIN * readable | POLLOUT * writable)
+    return bool(waiting.poll(timeout_s * 1000))
+
+
 class SendLimits(NamedTuple):
-    """How far the application may run ahead of a client that reads slowly."""
+    """How far the application may run ahead of a client that reads slowly, and how it waits for one."""
 
     response_buffer: int  # bytes of an answer that may wait here before the application has to
     send_timeout_s: float  # how long the application waits for a client that takes nothing
+    wait: Callable[[int, bool, bool, float], bool] = wait_in_thread
 
 
 class Connection:
     __slots__ = (
         "buffer",
+        "cell",
         "checked",
         "close_when_sent",
         "deadline",
         "environs",
         "fd",
+        "has_left",
         "head",
         "incoming",
         "limits",
@@ -70,6 +83,7 @@ class Connection:
         "peer_host",
         "phase",
         "receive",
+        "response",
         "since",
         "sock",
         "unsent",
@@ -98,6 +112,9 @@ class Connection:
         self.close_when_sent = False
         self.linger = False  # the client may still be sending: read on for a while before closing
         self.watched = 0  # the events that the loop was asked for
+        self.cell = 0  # of the scoreboard, for a request that runs
+        self.response: Response | None = None  # to a request that runs
+        self.has_left = False  # nobody waits for the answer of the application that runs
 
     def send(self, data: bytes) -> None:
         """Give all of `data` to the kernel or, where it takes no more, to `output`. Raises ClientGone."""
@@ -118,7 +135,7 @@ class Connection:
         self.output.append(data)
         self.unsent += len(data)
         while self.unsent > self.limits.response_buffer and not self.flush():
-            if not _wait(self.fd, select.POLLOUT, self.limits.send_timeout_s):
+            if not self.limits.wait(self.fd, False, True, self.limits.send_timeout_s):
                 raise ClientGone(f"it took nothing of the answer for {self.limits.send_timeout_s:g} seconds")
 
     def send_file(self, region: FileRegion) -> None:
@@ -169,14 +186,15 @@ class Connection:
 
         What is unsent leaves meanwhile: a client may want to read before it sends more.
         """
+        wait = self.limits.wait
         while self.output:
-            if not _wait(self.fd, select.POLLIN | select.POLLOUT, timeout_s):
+            if not wait(self.fd, True, True, timeout_s):
                 return False
             if self.flush():
                 break
-            if _wait(self.fd, select.POLLIN, 0):
+            if wait_in_thread(self.fd, True, False, 0):
                 return True
-        return _wait(self.fd, select.POLLIN, timeout_s)
+        return wait(self.fd, True, False, timeout_s)
 
     def close(self) -> None:
         """End the connection, and let go of the descriptors. Whoever registered the socket with an epoll object
@@ -200,8 +218,11 @@ class Connection:
         """Close our descriptor of a connection that lives on in another process: no `shutdown`, which would end it."""
         self.sock.close()
 
-
-def _wait(fd: int, event: int, timeout_s: float) -> bool:
-    poll = select.poll()
-    poll.register(fd, event)
-    return bool(poll.poll(timeout_s * 1000))
+    def has_ended(self) -> bool:
+        """Whether the client has closed its side, with nothing before it that was not read."""
+        try:
+            return not self.sock.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True

@@ -25,6 +25,7 @@ from .connection import ClientGone, Connection
 
 if TYPE_CHECKING:
     from ..http.parser import Head
+    from ..http.request import RequestLine
     from ..ops.logs import Logs
     from ..wsgi.environ import Environ
 
@@ -83,6 +84,7 @@ class Exchange:
         self._sizes: list[int] = []
         self._durations_s: list[float] = []
         self._counting = False
+        self._make_response: Callable[[Answering, Connection, RequestLine, bool], Response] = Response
         self.now = monotonic()  # when the previous request ended, or the loop woke up
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
@@ -93,12 +95,13 @@ class Exchange:
         line = head.line
         slot = self._slot
         started = self.now
-        slot.begin(0, started, connection.peer_host, line.raw, head.body)
-        response = Response(self._answering, connection, line, keep)
+        cell = connection.cell
+        slot.begin(cell, started, connection.peer_host, line.raw, head.body)
+        response = self._make_response(self._answering, connection, line, keep)
         try:
             environ = connection.environs.make(head, connection.peer)
         except Refused as refused:
-            slot.end(0)
+            slot.end(cell)
             response.keep = False
             response.complete = connection.linger = True
             self.refuse(connection, Refused(refused.refusal, line.raw))
@@ -119,7 +122,7 @@ class Exchange:
         if response.failure is not None or response.close_failure is not None or response.complaint is not None:
             how = self._judge(connection, response, line.raw)
         self.now = now = monotonic()
-        slot.end(0)
+        slot.end(cell)
         prepared = response.prepared
         self._statuses.append(prepared.status_code if prepared else 0)
         self._sizes.append(response.body_sent)
@@ -127,6 +130,10 @@ class Exchange:
         if self._logs.access is not None:
             self._log(head, environ, response, connection, now - started, how)
         return response
+
+    def note_responses(self) -> None:
+        """Let connections know their response while it is being made: where several run at a time."""
+        self._make_response = _noted
 
     def count_answers(self) -> None:
         """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
@@ -203,7 +210,7 @@ class Exchange:
             # A child that the application forked comes out of it here: it must not answer this client a second time.
             leave.child(1)
         response.keep = False
-        if isinstance(error, ClientGone):
+        if isinstance(error, ClientGone) or connection.has_left:
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
             return "client-gone"
@@ -271,6 +278,11 @@ class Exchange:
     def complain(self, text: str, error: BaseException) -> None:
         """Something for the error log that concerns no application."""
         self._logs.error.error(text, exc_info=error)
+
+
+def _noted(answering: Answering, connection: Connection, line: RequestLine, keep: bool) -> Response:
+    response = connection.response = Response(answering, connection, line, keep)
+    return response
 
 
 def _body_size(page: bytes) -> int:

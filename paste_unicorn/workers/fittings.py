@@ -42,7 +42,7 @@ def make_environs(settings: Settings, error_fd: int, name: str, port: str, trust
     base: dict[str, Any] = {
         "wsgi.version": (1, 0),
         "wsgi.errors": ErrorsStream(write_error),
-        "wsgi.multithread": False,
+        "wsgi.multithread": settings.processes.worker_class != "sync",
         "wsgi.multiprocess": settings.processes.workers > 1,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..http.response import ResponseHeads
 from ..ops import backtraces, memory
@@ -25,11 +25,12 @@ from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import LONGEST_REASON, Imported, Ready, Stillborn, Tired
+from ..process.patching import GREEN
 from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
-from .connection import SendLimits
+from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
 from .exchange import Exchange, RequestHooks
 from .fittings import make_environs, make_parser
@@ -239,7 +240,8 @@ def make_worker(
     environs = functools.partial(make_environs, settings, logs.error_fd)
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
-    return SyncWorker(
+    worker, waiting = _class_of(processes.worker_class)
+    return worker(
         loop=loop,
         listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
         pair=orders.handoff,
@@ -261,7 +263,7 @@ def make_worker(
             trailer_fields=requests.limit_request_fields,
             trailer_field_size=requests.limit_request_field_size,
         ),
-        send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s),
+        send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s, waiting),
         slot=slot,
         scoreboard=orders.scoreboard,
         log=logs.error,
@@ -270,6 +272,24 @@ def make_worker(
         wakeup_fd=wakeup_fd,
         each_round=each_round,
     )
+
+
+def _class_of(name: str) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
+    """What makes a worker of this class, and how its applications wait for a client."""
+    if name not in GREEN:
+        return SyncWorker, wait_in_thread
+    from .green import GreenWorker
+
+    hub: Any
+    if name == "gevent":
+        from .gevent_hub import GeventHub
+
+        hub = GeventHub()
+    else:
+        from .eventlet_hub import EventletHub
+
+        hub = EventletHub()
+    return functools.partial(GreenWorker, hub=hub), hub.wait
 
 
 def _exchange(

@@ -13,6 +13,7 @@ import socket
 import struct
 from _socket import socket as RawSocket  # without the Python layer: 1 µs less for each connection
 from collections.abc import Iterable
+from select import POLLIN, poll  # bound before a worker class may replace it
 from typing import Any
 
 from ..process import fork
@@ -183,13 +184,13 @@ def _is_shut_down(fd: int) -> bool:
     """Whether a listener takes no new connections any more. Where the kernel can't tell, it does."""
     if not hasattr(select, "POLLRDHUP"):
         return False
-    poll = select.poll()
-    poll.register(fd, select.POLLRDHUP)
-    return bool(poll.poll(0))
+    waiting = poll()
+    waiting.register(fd, select.POLLRDHUP)
+    return bool(waiting.poll(0))
 
 
 def is_readable(fd: int) -> bool:
     """Whether something can be taken from this descriptor now."""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    waiting = poll()
+    waiting.register(fd, POLLIN)
+    return bool(waiting.poll(0))

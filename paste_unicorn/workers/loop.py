@@ -37,8 +37,17 @@ class EpollLoop:
     def modify(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
+    def quieten(self, fd: int) -> int:
+        """Report nothing but that the client has gone; what is watched then."""
+        self._epoll.modify(fd, GONE)
+        return GONE
+
     def remove(self, fd: int) -> None:
         self._epoll.unregister(fd)
+
+    def fileno(self) -> int:
+        """Readable when an event is there."""
+        return int(self._epoll.fileno())
 
     def close(self) -> None:
         self._epoll.close()
@@ -65,8 +74,15 @@ class SelectorLoop:
     def modify(self, fd: int, events: int) -> None:
         self._selector.modify(fd, self._wanted(events))
 
+    def quieten(self, fd: int) -> int:
+        self._selector.unregister(fd)
+        return 0
+
     def remove(self, fd: int) -> None:
         self._selector.unregister(fd)
+
+    def fileno(self) -> int:
+        return int(self._selector.fileno())
 
     def close(self) -> None:
         self._selector.close()

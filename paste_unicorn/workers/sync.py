@@ -47,6 +47,8 @@ SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is ne
 class SyncWorker:
     """Owned by the worker's main thread; signal handlers only call `retire` and `drain`."""
 
+    clients_class = Clients
+
     def __init__(
         self,
         *,
@@ -79,7 +81,7 @@ class SyncWorker:
         self._max_connections = max_connections
         self._wakeup_fd = wakeup_fd  # becomes readable when a signal has arrived
         self._each_round = each_round  # a few times a second: what is neither connection nor request
-        self._clients = clients = Clients(loop, parser, exchange, deadlines, bodies, self._run_request)
+        self._clients = clients = self.clients_class(loop, parser, exchange, deadlines, bodies, self._run_request)
         self._handoff = Handoff(pair, loop, clients, peers, send_limits, slot, log, hands_off)
         self._leaving = Leaving(
             loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
@@ -94,36 +96,46 @@ class SyncWorker:
 
     def serve(self) -> None:
         """Serve until told to retire or to drain, and done with it."""
+        self._begin()
+        poll, by_fd, pending, leaving = self._loop.poll, self._clients.by_fd, self._clients.pending, self._leaving
+        is_over = self._round
+        while not is_over(poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s())):
+            pass
+
+    def _begin(self) -> None:
         self._loop.add(self._wakeup_fd)
         self._listening.watch()
         self._handoff.watch()
-        poll, by_fd, pending, fresh = self._loop.poll, self._clients.by_fd, self._clients.pending, self._fresh
-        exchange, leaving = self._exchange, self._leaving
-        guard, readable, select_step = self._guard, self._clients.readable, self._step_for
-        while True:
-            self._last_round_s = exchange.now - self._round_began
-            events = poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s())
-            exchange.now = self._round_began = now = monotonic()
-            for fd, _ in events:
-                if fd not in by_fd:
-                    self._shared(fd, now)
-            if leaving.began or not (events or pending):
-                self._look_around(now, events)
-            if now >= self._next_tick:
-                self._tick(now)
-            for fd, event in events:
-                if fd in by_fd:
-                    guard(readable if event == READABLE else select_step(event), by_fd[fd])
+
+    def _round(self, events: Events) -> bool:
+        """Once around: what is ready, and what its time has come for; whether this worker is done."""
+        clients, exchange, leaving, guard = self._clients, self._exchange, self._leaving, self._guard
+        by_fd, pending, fresh = clients.by_fd, clients.pending, self._fresh
+        self._last_round_s = exchange.now - self._round_began
+        exchange.now = self._round_began = now = monotonic()
+        for fd, _ in events:
+            if fd not in by_fd:
+                self._shared(fd, now)
+        if leaving.began or not (events or pending):
+            self._look_around(now, events)
+        if now >= self._next_tick:
+            self._tick(now)
+        readable = clients.readable
+        for fd, event in events:
+            if fd in by_fd:
+                guard(readable if event == READABLE else self._step_for(event), by_fd[fd])
+        if fresh:
             for connection in fresh:
-                guard(self._clients.welcome, connection)
+                guard(clients.welcome, connection)
             fresh.clear()
-            for _ in range(len(pending)):
-                guard(self._clients.next_in_a_row, pending.popleft())
-            if now >= self._next_scan:
-                self._scan(now)
-            if leaving.began and leaving.is_done(now):
-                exchange.count_answers()
-                return
+        for _ in range(len(pending)):
+            guard(clients.next_in_a_row, pending.popleft())
+        if now >= self._next_scan:
+            self._scan(now)
+        if leaving.began and leaving.is_done(now):
+            exchange.count_answers()
+            return True
+        return False
 
     def _wait_s(self) -> float:
         """How long to wait for events when there is no connection, or this worker is about to leave."""

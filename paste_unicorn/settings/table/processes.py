@@ -26,7 +26,7 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     worker_class: str = row(
         "worker_class", WorkerClass(), "sync",
         "How workers move bytes.",
-        stage=Stage.LATER_REFUSED, advice="sync is what works today",
+        stage=Stage.LATER_REFUSED, harmless=("gevent", "eventlet"), advice="sync, gevent and eventlet work today",
     )  # fmt: skip
     threads: int = row(
         "threads", Whole(1, 10_000), 1,

@@ -1,0 +1,57 @@
+"""Eventlet's hub: the few calls by which it waits for us. Imported in workers of the class `eventlet` only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from greenlet import getcurrent
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that it is retiring is said once, in the log
+    from eventlet import hubs
+    from eventlet.timeout import Timeout
+
+
+class EventletHub:
+    """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
+
+    def __init__(self) -> None:
+        self._hub: Any = hubs.get_hub()
+        self.greenlet: Any = self._hub.greenlet
+        self._main: Any = None
+        self._running = False
+
+    def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
+        """Call back when `fd` is readable, and every so many seconds, until `stop`."""
+        hub = self._hub
+        self._running = True
+
+        def again() -> None:
+            if self._running:
+                hub.schedule_call_global(every_s, again)
+                on_time()
+
+        listener = hub.add(hub.READ, fd, lambda _: on_ready(), lambda *_: None, lambda: None)
+        hub.schedule_call_global(every_s, again)
+        self._main = getcurrent()
+        hub.switch()
+        hub.remove(listener)
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._running = False
+        self.soon(self._main.switch)
+
+    def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None:
+        """Call back in the next round of the hub, or after so many seconds."""
+        self._hub.schedule_call_global(after_s, callback)
+
+    def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
+        """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
+        try:
+            hubs.trampoline(fd, read=readable, write=writable, timeout=timeout_s, timeout_exc=Timeout)
+        except Timeout:
+            return False
+        return True

@@ -1,0 +1,62 @@
+"""Gevent's hub: the few calls by which it waits for us. Imported in workers of the class `gevent` only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.socket
+from greenlet import getcurrent
+
+_READ, _WRITE = 1, 2  # libev's
+
+
+class GeventHub:
+    """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
+
+    def __init__(self) -> None:
+        self._hub: Any = gevent.get_hub()
+        self.greenlet: Any = self._hub
+        self._main: Any = None
+        self._watchers: list[Any] = []
+
+    def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
+        """Call back when `fd` is readable, and every so many seconds, until `stop`."""
+        loop = self._hub.loop
+        ready, timer = loop.io(fd, _READ), loop.timer(every_s, every_s)
+        self._watchers = [ready, timer]
+        ready.start(on_ready)
+        timer.start(on_time)
+        self._main = getcurrent()
+        self._hub.switch()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        for watcher in self._watchers:
+            watcher.stop()
+        self.soon(self._main.switch)
+
+    def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None:
+        """Call back in the next round of the hub, or after so many seconds."""
+        if not after_s:
+            self._hub.loop.run_callback(callback)
+            return
+        timer = self._hub.loop.timer(after_s)
+
+        def ring() -> None:
+            timer.close()
+            callback()
+
+        timer.start(ring)
+
+    def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
+        """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
+        watcher = self._hub.loop.io(fd, _READ * readable | _WRITE * writable)
+        try:
+            gevent.socket.wait(watcher, timeout_s, TimeoutError())
+        except TimeoutError:
+            return False
+        finally:
+            watcher.close()
+        return True

@@ -1,0 +1,160 @@
+"""A greenlet per running request, on Gevent or Eventlet: long polling with thousands of sleepy clients.
+
+The loop is that of the other workers, with its own epoll set, which the hub watches as one descriptor. So a connection
+that waits for its client costs no greenlet; one that runs has one of those that are kept for the next request. Each
+round of the loop is a callback in the hub's own greenlet: a request that has to wait switches there, and so comes back
+to the round that started it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Any, Protocol
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from ..http.parser import Head
+from ..scoreboard import CELLS, UNCELLED
+from .clients import Clients
+from .connection import IDLE, RUNNING, Connection
+from .leaving import TICK_S
+from .sync import SyncWorker
+
+_KEPT = 256  # greenlets that wait for their next request
+_LEAVING_S = 0.005  # how often a worker that is about to leave looks
+
+
+class Hub(Protocol):
+    """What we need of a library's hub."""
+
+    greenlet: Any
+
+    def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None: ...
+
+
+class ClientLeft(GreenletExit):  # type: ignore[misc]
+    """Raised in an application that waits while nobody waits for its answer any more."""
+
+
+class GreenClients(Clients):
+    """Connections of which several may run at a time."""
+
+    running: dict[Connection, Any]  # to its greenlet
+
+    def readable(self, connection: Connection) -> None:
+        if connection.phase is RUNNING:
+            self._meanwhile(connection)
+        else:
+            super().readable(connection)
+
+    def drop(self, connection: Connection) -> None:
+        if connection.phase is RUNNING:
+            self._leave_alone(connection)
+        else:
+            super().drop(connection)
+
+    def _meanwhile(self, connection: Connection) -> None:
+        """Something, or the end, has arrived while its application runs: it has to wait.
+
+        The end may be a half-close of a client that waits for its answer; not where it is being given one.
+        """
+        response = connection.response
+        if response is not None and response.head_sent and connection.has_ended():
+            self._leave_alone(connection)
+        elif connection.watched:
+            connection.watched = self._loop.quieten(connection.fd)
+
+    def _leave_alone(self, connection: Connection) -> None:
+        """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
+        if connection.watched:
+            self._loop.remove(connection.fd)
+            connection.watched = 0
+        lane = self.running.get(connection)
+        if lane is not None and not connection.has_left:
+            connection.has_left = True
+            lane.throw(ClientLeft)
+
+
+class GreenWorker(SyncWorker):
+    """Owned by the worker's only thread; all but `_lane`, and what that calls, runs in the hub's greenlet."""
+
+    clients_class = GreenClients
+    _clients: GreenClients
+
+    def __init__(self, *, hub: Hub, **given: Any) -> None:
+        super().__init__(**given)
+        self._hub = hub
+        self._clients.running = {}
+        self._exchange.note_responses()
+        self._lanes: list[Any] = []  # greenlets without a request
+        self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
+        self._is_called = False  # another round has been asked for
+        self._is_over = False
+
+    def serve(self) -> None:
+        """Serve until told to retire or to drain, and done with it."""
+        self._begin()
+        self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
+
+    def _on_ready(self) -> None:
+        self._is_called = False
+        if self._is_over:
+            return
+        if self._round(self._loop.poll(0)):
+            self._is_over = True
+            self._hub.stop()
+        elif self._clients.pending:
+            self._again()
+        elif self._leaving.began:
+            self._again(_LEAVING_S)
+
+    def _again(self, after_s: float = 0.0) -> None:
+        if not self._is_called:
+            self._is_called = True
+            self._hub.soon(self._on_ready, after_s)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        connection.phase = RUNNING
+        connection.deadline = float("inf")
+        lane = self._lanes.pop() if self._lanes else greenlet(self._lane, self._hub.greenlet)
+        self._clients.running[connection] = lane
+        # Comes back when the application waits for something, or is done.
+        lane.switch(connection, head, body, length)
+
+    def _lane(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        """One request after the other, with nothing in between."""
+        while True:
+            self._run_one(connection, head, body, length)
+            if len(self._lanes) >= _KEPT:
+                return
+            self._lanes.append(getcurrent())
+            connection, head, body, length = self._hub.greenlet.switch()
+
+    def _run_one(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        cells, counters, clients = self._cells, self._slot.counters, self._clients
+        if cells:
+            connection.cell = cells.pop()
+        else:
+            connection.cell = CELLS  # nobody reads that one: it is only counted
+            counters[UNCELLED] += 1
+        try:
+            response = self._exchange.run(connection, head, body, head.keep, length)
+        finally:
+            del clients.running[connection]
+            connection.response = None
+            connection.phase = IDLE  # what follows says what it waits for
+            if connection.cell < CELLS:
+                cells.append(connection.cell)
+            else:
+                counters[UNCELLED] -= 1
+        self._guard(lambda one: clients.finish(one, response), connection)
+        connection.has_left = False
+        clients.watch_again(connection)
+        if clients.pending:
+            self._again()
