@@ -9,7 +9,7 @@ from support.checks import check_error_page, events, get, post
 from support.client import Client, request_bytes
 from support.server import Server, serve, wait_for
 
-SETTINGS = {"header_timeout": "1", "body_timeout": "1", "keepalive": "1", "send_timeout": "1"}
+SETTINGS = {"header_timeout": "1", "body_timeout": "1", "keepalive": "1", "send_timeout": "1", "loglevel": "debug"}
 HOST = b"Host: localhost"
 
 HEADS = [
@@ -102,11 +102,12 @@ def test_slow_body_that_keeps_coming_is_served(server: Server) -> None:
         assert client.read_answer().body == b"100000"
 
 
-def test_reader_that_takes_nothing_does_not_hold_the_worker_for_ever(server: Server) -> None:
+def test_reader_that_takes_nothing_does_not_hold_the_worker_for_ever(server: Server, log_start: int) -> None:
     with Client(server.address, 30.0, receive_buffer=65536) as client:
         client.send(get(HOST, target=b"/big?size=50000000"))
         client.read_some()
         assert server.get("/").status == 200
+        server.wait_for_log("it took nothing of the answer", after=log_start)
         # It was given up: the rest never comes.
         wait_for(lambda: _is_over(client), "the connection of a reader that takes nothing is closed")
 

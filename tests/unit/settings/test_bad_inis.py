@@ -133,11 +133,8 @@ BAD = [
         'prod.ini:4 [server:main] bind: "*:81", but line 3 says listen = *:80, and both are "bind"; keep one',
     ]),
     # What can't be passed over.
-    ("worker_class = gevent", [
-        f'{AT} worker_class: not there yet, so "gevent" is refused; sync is what works today',
-    ]),
     ("worker_class = gthread", [
-        f'{AT} worker_class: not there yet, so "gthread" is refused; sync is what works today',
+        f'{AT} worker_class: not there yet, so "gthread" is refused; sync, gevent and eventlet work today',
     ]),
     ("worker_class = uvicorn.workers.UvicornWorker", [
         f'{AT} worker_class: "uvicorn.workers.UvicornWorker" runs applications of its own kind; a WSGI application, as '
@@ -229,7 +226,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_lines(read: Read) -> None
         bind = 8080
         wrokers = 4
         timeout = soon
-        worker_class = gevent
+        worker_class = gthread
         """
     )
     assert [problem.place.line for problem in resolved.problems] == [3, 4, 5, 6, 7]
