@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from support.server import RUNNING, Server, serve
 
 # Every class that exists: the tests of `tests/server` run once for each.
-WORKER_CLASSES = ("sync", "gevent", "eventlet")
+WORKER_CLASSES = ("sync",)
 
 LOG_LIMIT = 20_000  # characters of a server's log that are shown, the last ones
 
