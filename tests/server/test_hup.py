@@ -317,6 +317,27 @@ def test_an_address_that_stays_is_the_same_socket_and_one_that_was_removed_may_c
         assert not os.path.exists(path)
 
 
+def test_what_waits_at_an_address_that_is_removed_is_answered(tmp_path: Path) -> None:
+    other = free_port()
+    unix = "unix:{directory}/s"
+    with site(tmp_path, f"    127.0.0.1:{other}, {unix}", "    ", ini=INI.replace("workers = 2\n", "")) as running:
+        path = str(running.server.directory / "s")
+        begun = tmp_path / "begun"
+        with contextlib.ExitStack() as stack:
+            busy = stack.enter_context(running.server.connect())
+            busy.send(request_bytes("GET", f"/sleep?s=1&touch={begun}"))
+            wait_for(begun.exists, "the only worker to be busy")
+            waiting = [stack.enter_context(Client(address, 10.0)) for address in [("127.0.0.1", other), path] * 5]
+            for client in waiting:
+                client.send(request_bytes("GET", "/pid"))
+            running.change(running.server.ini, f"    127.0.0.1:{other}, unix:{path}\n", "")
+            running.reload()
+            assert busy.read_answer().body == b"slept"
+            for client in waiting:
+                assert client.read_answer().status == 200
+        assert not os.path.exists(path)
+
+
 # -- when and how often ------------------------------------------------------------------------------------------------
 
 

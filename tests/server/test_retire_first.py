@@ -1,0 +1,139 @@
+"""What holds something exclusive can't be loaded beside itself: the old generation goes before the new one comes.
+
+Nobody is refused meanwhile: connections wait in the kernel's queue, and are answered by the new generation.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from support.client import request_bytes
+from support.reloads import CODE, Site, errors, site
+from support.server import wait_for
+
+# As an embedded database does: the lock is taken when the application is loaded, and held as long as it lives.
+LOCKS = {
+    "flock": "fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+    "lockf": "fcntl.lockf(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+}
+
+
+def holding(lock: str, tmp_path: Path) -> str:
+    """The code of an application that takes this lock."""
+    taking = f"import fcntl\nLOCK = open({str(tmp_path / 'lock')!r}, 'a')\n{LOCKS[lock]}\n"
+    return f"{taking}{CODE}"
+
+
+class Visitor:
+    """Connects and asks again and again, in a thread; what did not go well."""
+
+    def __init__(self, running: Site) -> None:
+        self.failures: list[str] = []
+        self.answers = 0
+        self._server = running.server
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                with self._server.connect(timeout_s=30.0) as client:
+                    client.send(request_bytes("GET", "/pid", [("Connection", "close")]))
+                    assert client.read_answer().status == 200
+                self.answers += 1
+            except (OSError, AssertionError) as error:
+                self.failures.append(repr(error))
+
+    def __enter__(self) -> Visitor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(40.0)
+        assert not self._thread.is_alive()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_it_is_reloaded_again_and_again_and_nobody_is_refused(lock: str, tmp_path: Path) -> None:
+    with site(tmp_path, "reload_mode = retire_first", code=holding(lock, tmp_path)) as running:
+        with Visitor(running) as visitor:
+            for number in range(2, 5):
+                running.change(running.code, "CODE = ", f'CODE = "the {number}th" or ')
+                log = running.reload()
+                assert f"Generation {number - 1} retires before the next one is loaded (retire_first)" in log
+                assert running.loaded()["code"] == f"the {number}th"
+            start = len(running.log())
+            os.kill(running.templates()[0], signal.SIGKILL)
+            running.server.wait_for_log("Generation 5 serves (", after=start)
+            answered = visitor.answers
+            wait_for(lambda: visitor.answers > answered, "one more answer")
+        assert visitor.failures == []
+        (entry,) = errors(running.log())
+        assert "was killed by SIGKILL" in entry
+        assert running.arbiters() == [running.pid]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_without_it_a_reload_fails_and_the_log_names_it(lock: str, tmp_path: Path) -> None:
+    with site(tmp_path, code=holding(lock, tmp_path)) as running:
+        before = running.pids()
+        (entry,) = errors(running.fail())
+        assert "BlockingIOError" in entry
+        assert entry.splitlines()[-1].strip() == (
+            "Correct it and send HUP again. If the application holds something exclusive (a lock file, a port), it "
+            "can't be loaded beside itself: set reload_mode = retire_first and restart"
+        )
+        wait_for(lambda: running.pids() == before, "nobody but who was there before")
+        assert running.loaded()["code"] == "first"
+        start = len(running.log())
+        os.kill(running.templates()[0], signal.SIGKILL)
+        running.server.wait_for_log("Correct it; HUP tries at once", after=start)
+        assert "set reload_mode = retire_first" in errors(running.log()[start:])[-1]
+        assert running.workers() == before[2:]
+        assert running.loaded()["code"] == "first"
+
+
+def test_usr2_is_refused_with_advice(tmp_path: Path) -> None:
+    with site(tmp_path, "reload_mode = retire_first", code=holding("flock", tmp_path)) as running:
+        start = running.hup(signal.SIGUSR2)
+        log = running.server.wait_for_log("Got USR2: ", after=start)
+        assert "with reload_mode = retire_first nothing can be loaded beside what serves; restart instead" in log
+        assert running.arbiters() == [running.pid]
+
+
+def test_usr2_of_one_that_holds_something_fails_and_the_log_names_it(tmp_path: Path) -> None:
+    with site(tmp_path, code=holding("flock", tmp_path)) as running:
+        start = running.hup(signal.SIGUSR2)
+        log = running.server.wait_for_log("The upgrade failed: ", after=start)
+        assert "set reload_mode = retire_first" in log
+        assert running.loaded()["code"] == "first"
+
+
+def test_code_that_can_t_be_loaded_lets_connections_wait_until_it_can(tmp_path: Path) -> None:
+    with site(tmp_path, "reload_mode = retire_first", code=holding("flock", tmp_path)) as running:
+        running.change(running.code, "CODE = ", "CODE = 1 / 0 #")
+        start = running.hup()
+        log = running.server.wait_for_log("ZeroDivisionError", after=start)
+        assert "Generation 2 could not be loaded; the next try is in 0.5 s" in log
+        assert "Correct it; HUP tries at once" in log
+        with running.server.connect(timeout_s=20.0) as client:
+            client.send(request_bytes("GET", "/pid"))
+            running.change(running.code, "CODE = 1 / 0 #", 'CODE = "good" or ')
+            running.hup()
+            assert client.read_answer().status == 200
+        assert running.loaded()["code"] == "good"
+
+
+def test_the_mode_may_change_by_a_reload_and_holds_for_the_next_one(tmp_path: Path) -> None:
+    with site(tmp_path) as running:
+        running.set("reload_mode = retire_first")
+        assert "retires before" not in running.reload()
+        assert "retires before" in running.reload()
+        running.set("reload_mode = ready_first")
+        assert "retires before" in running.reload()
+        assert "retires before" not in running.reload()
