@@ -50,7 +50,7 @@ class EndTemplate:
 
 @dataclass(frozen=True)
 class KillTemplate:
-    """ABRT where it should say first what it hangs in."""
+    """ABRT where it should say first what it hangs in (by the signal that `ops.backtraces` names)."""
 
     generation: int
     pid: int
@@ -66,7 +66,9 @@ class ForkWorker:
 
 @dataclass(frozen=True)
 class SignalWorker:
-    """With its `slot`, a TERM says in the scoreboard too that the worker goes while the server goes on."""
+    """With its `slot`, a TERM says in the scoreboard too that the worker goes while the server goes on. ABRT: see
+    `KillTemplate`.
+    """
 
     pid: int
     signal: Literal["TERM", "QUIT", "ABRT", "KILL", "USR1"]

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..ops import systemd
+from ..ops import backtraces, systemd
 from ..process import leave
 from ..process.hooks import Hooks
 from ..process.messages import End, Fork
@@ -92,7 +92,7 @@ class Performer:
         self.generations.tell(action.generation, End())
 
     def kill_template(self, action: KillTemplate) -> None:
-        kill(action.pid, getattr(signal, f"SIG{action.signal}"))
+        kill(action.pid, _number(action.signal))
 
     def conclude(self, action: Conclude) -> None:
         self.generations.close_removed(action.generation)
@@ -111,7 +111,7 @@ class Performer:
     def signal_worker(self, action: SignalWorker) -> None:
         if action.signal == "TERM" and action.slot and not self.scoreboard.stopping:
             self.scoreboard.dismiss(action.slot)
-        kill(action.pid, getattr(signal, f"SIG{action.signal}"))
+        kill(action.pid, _number(action.signal))
 
     def report_running(self, action: ReportRunning) -> None:
         self._obituaries.report_running(action.slot, action.pid)
@@ -186,6 +186,11 @@ class Performer:
 
     def take_over(self, action: TakeOver) -> None:
         self.succession.take_over()
+
+
+def _number(name: str) -> signal.Signals:
+    number: signal.Signals = backtraces.ASK if name == "ABRT" else getattr(signal, f"SIG{name}")
+    return number
 
 
 def _workers(number: int) -> str:

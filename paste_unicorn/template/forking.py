@@ -14,6 +14,7 @@ from select import POLLIN, poll
 from types import FrameType
 from typing import Any, NoReturn
 
+from ..ops import backtraces
 from ..ops.logs import Logs
 from ..process import leave, patching, signal_stack
 from ..process.channel import Channel
@@ -86,7 +87,8 @@ class Template:
         for end in (self._signals, self._wakeup):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        signal_stack.widen()  # the application may have enabled faulthandler
+        backtraces.arm(self._equipment.logs.error_fd)  # a warm-up may hang, or a hook
+        signal_stack.widen()
         unblock_signals()
         self._keep_private()
         self._warm_up()

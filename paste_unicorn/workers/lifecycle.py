@@ -71,7 +71,7 @@ class WorkerOrders:
 
 def run(orders: WorkerOrders) -> NoReturn:
     """Serve until told to go. The process ends here, whatever happens: it must never return into the runner."""
-    code = EXIT_NOT_BOOTED
+    code, worker = EXIT_NOT_BOOTED, None
     try:
         worker = Worker(orders)
         worker.boot()
@@ -83,6 +83,8 @@ def run(orders: WorkerOrders) -> NoReturn:
             report_stillborn(orders.reports, orders.logs, orders.slot)
         else:
             orders.logs.error.exception("Worker %d (pid %d) ends by a fault", orders.slot, os.getpid())
+    if worker is not None:
+        worker.end(code)
     leave.child(code)
 
 
@@ -110,6 +112,7 @@ class Worker:
         self._hook_worker = self._hooks.worker(os.getpid(), orders.age)
         self._hook_server = self._hooks.server(orders.listeners, orders.lifeline.arbiter_pid)
         self._loop: SyncWorker | None = None
+        self._is_ending = False
 
     def boot(self) -> None:
         """Everything up to the moment in which the arbiter may count on this worker."""
@@ -127,7 +130,17 @@ class Worker:
         assert self._loop is not None
         self._loop.serve()
         self._slot.set_state(State.GONE)
-        self._hooks.call("worker_exit", self._hook_server, self._hook_worker)
+
+    def end(self, code: int, hook: str = "") -> NoReturn:
+        """Call this hook and `worker_exit`, then leave; if a signal's handler comes here meanwhile, at once."""
+        try:
+            if not self._is_ending:
+                self._is_ending = True
+                if hook:
+                    self._hooks.call(hook, self._hook_worker)
+                self._hooks.call("worker_exit", self._hook_server, self._hook_worker)
+        finally:  # not even an exit that a hook asks for may lead back into the application
+            leave.child(code)
 
     def _request_hooks(self) -> RequestHooks:
         before, after = self._hooks.get("pre_request"), self._hooks.get("post_request")
@@ -154,6 +167,7 @@ class Worker:
             signal.SIGQUIT: self._on_quit,
             signal.SIGUSR1: self._on_usr1,
             signal.SIGABRT: self._on_abort,
+            backtraces.ASK: self._on_abort,
         }.items():
             signal.signal(number, handler)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH):
@@ -167,22 +181,20 @@ class Worker:
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         self._slot.set_state(State.RETIRING)
         if self._loop is None:
-            leave.child(EXIT_OK)
+            self.end(EXIT_OK)
         if self._orders.scoreboard.stopping:
             self._loop.drain()
         else:
             self._loop.retire()
 
     def _on_quit(self, number: int, frame: FrameType | None) -> None:
-        self._hooks.call("worker_int", self._hook_worker)
-        leave.child(EXIT_OK)
+        self.end(EXIT_OK, "worker_int")
 
     def _on_usr1(self, number: int, frame: FrameType | None) -> None:
         self._reopen_wanted = True
 
     def _on_abort(self, number: int, frame: FrameType | None) -> None:
-        self._hooks.call("worker_abort", self._hook_worker)
-        leave.child(EXIT_FAILED)
+        self.end(EXIT_FAILED, "worker_abort")
 
     def _each_round(self) -> None:
         """A few times a second, in the loop."""

@@ -245,10 +245,14 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp
         occupy(server, "/grind?", tmp_path)
         log = server.wait_for_log("was killed by SIGKILL")
         lines = [line for line in log.splitlines() if "[ERROR]" in line]
-        assert "has made no progress within timeout (2 s)" in lines[0]
+        assert "has made no progress within timeout (2 s); it is killed and replaced" in lines[0]
         assert '"GET /grind?' in lines[1]
-        assert "Fatal Python error: Aborted" in log
-        assert "in do_grind" in log
+        assert "has not crashed: these are its tracebacks, innermost frames first" in lines[2]
+        assert "Fatal" not in log
+        behind = log.partition("innermost frames first\n")[2].splitlines()
+        frames = [line for line in behind if line.startswith("  File ")]
+        assert "in do_grind" in frames[0]
+        assert any("most recent call first" in line for line in behind[: behind.index(frames[0])])
         wait_for(lambda: len(workers(server)) == 2, "the replacement")
         assert server.get("/pid").status == 200
 
@@ -379,3 +383,54 @@ def test_hooks_of_supervision_are_called_with_what_is_true() -> None:
     assert "nworkers_changed 2 1" in lines
     assert {"child_exit age=1 True", "child_exit age=2 True"} < set(lines)
     assert lines[-1] == "on_exit"
+
+
+LEAVING = {name: f"support.supervised.{name}" for name in ("worker_int", "worker_abort", "worker_exit")}
+
+
+@pytest.mark.parametrize(
+    ("number", "called"),
+    [
+        (signal.SIGTERM, ["worker_exit age=1 True"]),
+        (signal.SIGQUIT, ["worker_int True", "worker_exit age=1 True"]),
+        (signal.SIGABRT, ["worker_abort True", "worker_exit age=1 True"]),
+        (signal.SIGKILL, []),
+    ],
+)
+@pytest.mark.parametrize("busy", ["", "/spin?s=60"])
+def test_hooks_of_a_worker_that_leaves_are_called_once_each_where_python_gets_to_run(
+    number: signal.Signals, called: list[str], busy: str, tmp_path: Path
+) -> None:
+    if busy and number is signal.SIGTERM:
+        busy = "/sleep?s=1"  # that one is finished first
+    hooks = tmp_path / "hooks"
+    hooks.touch()
+    with serve(settings={"workers": "1", "raw_env": f"HOOKS={hooks}", **LEAVING}, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        if busy:
+            occupy(server, busy, tmp_path)
+        (first,) = workers(server)
+        kill(first, number)
+        wait_for(lambda: not is_alive(first), "the worker to be gone")
+        assert hooks.read_text().splitlines() == called
+        wait_for(lambda: len(workers(server)) == 1, "the replacement")
+
+
+def test_timeout_calls_worker_abort_and_worker_exit(tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    with serve(settings={"workers": "1", "timeout": "1", "raw_env": f"HOOKS={hooks}", **LEAVING}, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        occupy(server, "/spin?s=60", tmp_path)
+        wait_for(lambda: hooks.exists() and "worker_exit" in hooks.read_text(), "worker_exit")
+        assert hooks.read_text().splitlines() == ["worker_abort True", "worker_exit age=1 True"]
+
+
+def test_a_hook_that_leaves_by_an_exit_of_its_own_does_not_get_back_into_the_application(tmp_path: Path) -> None:
+    settings = {"raw_env": f"HOOKS={tmp_path / 'hooks'}", "worker_exit": "support.supervised.worker_exit_that_leaves"}
+    with serve(settings={"workers": "1", **settings}, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        occupy(server, "/spin?s=60", tmp_path)
+        (first,) = workers(server)
+        kill(first, signal.SIGQUIT)
+        wait_for(lambda: not is_alive(first), "the worker to be gone")
+        assert (tmp_path / "hooks").read_text() == "worker_exit\n"

@@ -149,6 +149,23 @@ def post_fork(server: Any, worker: Any) -> None:
     note(f"post_fork age={worker.age} {worker.pid == os.getpid()} server={server.pid}")
 
 
+def worker_int(worker: Any) -> None:
+    note(f"worker_int {worker.pid == os.getpid()}")
+
+
+def worker_abort(worker: Any) -> None:
+    note(f"worker_abort {worker.pid == os.getpid()}")
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    note(f"worker_exit age={worker.age} {worker.pid == os.getpid()}")
+
+
+def worker_exit_that_leaves(server: Any, worker: Any) -> None:
+    note("worker_exit")
+    raise SystemExit(7)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     note(f"child_exit age={worker.age} {worker.pid != os.getpid()}")
 

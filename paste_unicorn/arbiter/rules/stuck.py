@@ -47,9 +47,11 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
 
 
 def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
-    sentence = f"Worker {slot.number} (pid {slot.pid}) {why}; its tracebacks follow, then it is killed and replaced"
+    worker = f"Worker {slot.number} (pid {slot.pid})"
     return slot.entering(SlotPhase.ABORTING, now), (
-        Say("error", sentence),
+        Say("error", f"{worker} {why}; it is killed and replaced"),
         ReportRunning(slot.number, slot.pid),
+        # The last line before what the C code of faulthandler writes: it has no word of its own.
+        Say("error", f"{worker} has not crashed: these are its tracebacks, innermost frames first"),
         SignalWorker(slot.pid, "ABRT"),
     )

@@ -49,7 +49,7 @@ class HookSettings:
     )  # fmt: skip
     worker_abort: Hook | None = row(
         "worker_abort", HookKind("worker_abort"), None,
-        "Called in the worker on SIGABRT, which it gets when `timeout` has passed: `(worker)`.",
+        "Called in the worker when `timeout` has passed, or on SIGABRT, if Python gets to run: `(worker)`.",
     )  # fmt: skip
     pre_exec: Hook | None = row(
         "pre_exec", HookKind("pre_exec"), None,
@@ -70,7 +70,8 @@ class HookSettings:
     )  # fmt: skip
     worker_exit: Hook | None = row(
         "worker_exit", HookKind("worker_exit"), None,
-        "Called in the worker as it leaves after a graceful end: `(server, worker)`.",
+        "Called in the worker as it leaves, behind `worker_int` and `worker_abort` too: `(server, worker)`. Not where "
+        "it was killed, or had to leave because the arbiter was.",
     )  # fmt: skip
     nworkers_changed: Hook | None = row(
         "nworkers_changed", HookKind("nworkers_changed"), None,
