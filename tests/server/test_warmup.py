@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -219,12 +221,8 @@ def test_what_a_warm_up_writes_belongs_to_the_workers_user(unprivileged_folder: 
 
 
 @pytest.fixture
-def unprivileged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that anybody may write into, below folders that anybody may enter."""
-    folder = tmp_path_factory.mktemp("open")
-    folder.chmod(0o777)
-    parent = folder.parent
-    while parent != parent.parent and parent.stat().st_uid == os.geteuid():
-        parent.chmod(parent.stat().st_mode | 0o011)
-        parent = parent.parent
-    return folder
+def unprivileged_folder() -> Iterator[Path]:
+    """A folder that anybody may write into; those of pytest only their owner may enter."""
+    with tempfile.TemporaryDirectory(prefix="unicorn-test-") as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
