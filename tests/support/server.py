@@ -141,6 +141,7 @@ def serve(
     ready: str | None = "/",
     daemon: bool = False,
     part: str = "",
+    prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Serve an application under one of the runners (`paster`, `pserve`, `gearbox`), until the `with` ends.
 
@@ -148,7 +149,8 @@ def serve(
     Without it there are a [server:main] with `settings`, and an [app:main] with the lines of `app`. `port`:
     where a file's server will listen. `ready` is a path that is asked until it is answered, with whatever
     status; None: nothing is waited for. With `daemon` the runner's own process is expected to end.
-    `part` follows the ini's name on the command line, as in `test.ini#site`.
+    `part` follows the ini's name on the command line, as in `test.ini#site`. `prefix` is a command that starts another
+    one, as `nice` does.
     """
     port = port or free_port()
     directory = Path(tempfile.mkdtemp(prefix="unicorn-test-")).resolve()
@@ -157,7 +159,7 @@ def serve(
         path = _write_ini(ini, settings or {}, app, directory, port)
         with (directory / OUTPUT).open("wb") as output:
             popen = subprocess.Popen(
-                command(runner, f"{path}{part}", args),
+                [*prefix, *command(runner, f"{path}{part}", args)],
                 cwd=directory,
                 env=environment(mark, env or {}),
                 stdin=subprocess.DEVNULL,

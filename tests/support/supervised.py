@@ -114,6 +114,23 @@ class Supervised:
             os._exit(0)
         return str(pid)
 
+    def do_orphan(self, query: dict[str, str]) -> str:
+        """A process whose parent ends before it does; it ends after `s` seconds. Its pid."""
+        reader, writer = os.pipe()
+        middle = os.fork()
+        if middle == 0:
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(float(query["s"]))
+                os._exit(0)
+            os.write(writer, str(pid).encode())
+            os._exit(0)
+        os.waitpid(middle, 0)
+        pid_text = os.read(reader, 20).decode()
+        os.close(reader)
+        os.close(writer)
+        return pid_text
+
     def do_import(self, query: dict[str, str]) -> str:
         """The VALUE of a module that only this worker imports."""
         return str(importlib.import_module(query["module"]).VALUE)
