@@ -97,5 +97,5 @@ def test_a_reload_changes_the_number_of_workers_and_the_timeout(worker_class: st
         assert report.losses == {}
         assert report["idle"].answered == 2 * IDLE
         with site.server.connect(30.0) as client:
-            client.send(b"GET /sleep?20 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.send(b"GET /spin?20 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             site.server.wait_for_log("has made no progress within timeout (1 s)")

@@ -1,4 +1,4 @@
-"""An application whose code is changed while it is served: it says its version and its process, and can sleep.
+"""An application whose code is changed while it is served: it says its version and its process, and takes its time.
 
 `Code` writes it into a folder that the server imports from. The same file is a `paste.app_factory` (`make_app`) and
 a plain WSGI callable (`app`), for servers that take one of these. `changing_site` serves it.
@@ -15,7 +15,7 @@ from pathlib import Path
 from support.server import Server, serve, wait_for
 
 SOURCE = '''\
-"""Says its version and its process; `/sleep?0.5` after that many seconds."""
+"""Says its version and its process; `/sleep?0.5` and `/spin?0.5` after that many seconds."""
 
 import os
 import time
@@ -26,6 +26,10 @@ VERSION = "{version}"
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/sleep":
         time.sleep(float(environ["QUERY_STRING"]))
+    if environ["PATH_INFO"] == "/spin":
+        until = time.monotonic() + float(environ["QUERY_STRING"])
+        while time.monotonic() < until:
+            pass
     if environ["PATH_INFO"] == "/warm" and {fails_to_warm}:
         raise RuntimeError("this version can't be warmed up")
     body = f"{{VERSION}} {{os.getpid()}}\\n".encode()
