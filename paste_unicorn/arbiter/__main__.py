@@ -25,6 +25,7 @@ from .generations import terms_of
 from .given import Runner
 from .listeners import OpenListeners
 from .own_logs import open_logs, variables_of
+from .succession import Predecessor
 
 
 def main() -> NoReturn:
@@ -64,16 +65,18 @@ def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inherita
     inherited.without(listeners).let_go()
     listeners.listen(settings.sockets.backlog)
     predecessor.sock.setblocking(False)
+    hooks = Hooks(settings, logs.error)
+    hooks.call("on_starting", hooks.server(()))
     return Inheritance(
         application=None,
         settings=settings,
         logs=logs,
-        hooks=Hooks(settings, logs.error),
+        hooks=hooks,
         listeners=listeners,
         origin=origin,
         runner=runner,
         ini=title_name(settings.processes, origin.ini_path),
-        predecessor=predecessor,
+        predecessor=Predecessor(predecessor, inherited),
         handoff=HandoffPair.from_fds(fds[0], fds[1]),
     )
 

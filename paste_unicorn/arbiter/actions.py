@@ -102,6 +102,11 @@ class StopListening:
 
 
 @dataclass(frozen=True)
+class ShareListening:
+    """Another arbiter goes on with our sockets: no new connections where it doesn't listen."""
+
+
+@dataclass(frozen=True)
 class AnnounceServing:
     """All workers are ready for the first time."""
 
@@ -175,6 +180,7 @@ class Leave:
 
 Action: TypeAlias = (
     StartTemplate | EquipGeneration | AdoptGeneration | ForgetGeneration | LetGo | EndTemplate | KillTemplate
-    | ForkWorker | SignalWorker | ReportRunning | ClearSlot | StopListening | AnnounceServing | AnnounceWorkers
-    | AnnounceReload | StartSuccessor | KillSuccessor | TakeOver | ReopenLogs | WatchFiles | Say | Conclude | Leave
+    | ForkWorker | SignalWorker | ReportRunning | ClearSlot | StopListening | ShareListening | AnnounceServing
+    | AnnounceWorkers | AnnounceReload | StartSuccessor | KillSuccessor | TakeOver | ReopenLogs | WatchFiles | Say
+    | Conclude | Leave
 )  # fmt: skip

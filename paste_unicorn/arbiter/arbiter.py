@@ -45,7 +45,7 @@ from .rules.boot import begin
 from .rules.overdue import next_look
 from .signals import Signals, signal_name
 from .state import Arbiter, SlotPhase
-from .succession import Succession
+from .succession import Predecessor, Succession
 from .weighing import Weighing
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Inheritance:
     origin: Origin
     runner: Runner
     ini: str  # what the configuration is called in logs and titles
-    predecessor: Channel | None = None  # the arbiter beside which this one was started
+    predecessor: Predecessor | None = None
     handoff: HandoffPair | None = None  # whose connections this one's workers take over
 
 

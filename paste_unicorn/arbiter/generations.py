@@ -157,18 +157,22 @@ class Generations:
             return [TemplateFailed(number, "its template does not answer")]
         return [GenerationEquipped(number)]
 
-    def adopt(self, number: int) -> None:
-        """Its settings and listeners are in force from now on."""
+    def adopt(self, number: int, not_shared: Callable[[OpenListeners], OpenListeners]) -> None:
+        """Its settings and listeners are in force from now on. `not_shared` are those of some listeners that no other
+        arbiter has.
+        """
         outfit = self._coming.pop(number, None)
         if outfit is None or outfit.listeners is None:
             return
         before = self.settings
         settings = outfit.settings
         removed = self.listeners.without(outfit.listeners)
+        closing = not_shared(removed)
+        removed.without(closing).let_go()
         # What the kernel has accepted there is still answered, by the workers that retire.
         self.equipment.scoreboard.say_closing()
-        removed.stop_handshakes()
-        self._removed.append((number, removed))
+        closing.stop_handshakes()
+        self._removed.append((number, closing))
         self.listeners = outfit.listeners
         self.listeners.listen(settings.sockets.backlog)
         self.equipment = replace(

@@ -81,6 +81,14 @@ class OpenListeners:
         """Those that the others don't have."""
         return OpenListeners(one for one in self._opened if one not in others._opened)
 
+    def positions_in(self, others: OpenListeners) -> tuple[int, ...]:
+        """Where those that we have too stand in the others' list."""
+        return tuple(position for position, one in enumerate(others._opened) if one in self._opened)
+
+    def at(self, positions: Iterable[int]) -> OpenListeners:
+        """Those at these positions."""
+        return OpenListeners(self._opened[position] for position in positions)
+
     def listen(self, backlog: int) -> None:
         """Let the kernel's queues be so long; what is in them stays."""
         for one in self._opened:

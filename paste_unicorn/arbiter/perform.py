@@ -31,6 +31,7 @@ from .actions import (
     ReopenLogs,
     ReportRunning,
     Say,
+    ShareListening,
     SignalWorker,
     StartSuccessor,
     StartTemplate,
@@ -79,7 +80,7 @@ class Performer:
         return self.generations.equip(action.generation)
 
     def adopt_generation(self, action: AdoptGeneration) -> None:
-        self.generations.adopt(action.generation)
+        self.generations.adopt(action.generation, self.succession.not_shared)
         self._hooks.adopt(self.generations.settings)
 
     def forget_generation(self, action: ForgetGeneration) -> None:
@@ -164,12 +165,19 @@ class Performer:
         systemd.notify("STOPPING=1")
         self.generations.listeners.stop_handshakes()
 
+    def share_listening(self, action: ShareListening) -> None:
+        self.scoreboard.say_closing()
+        self.succession.not_shared(self.generations.listeners).stop_handshakes()
+
     def leave(self, action: Leave) -> None:
+        listeners = self.generations.listeners
         if action.succeeded:
-            self.generations.listeners.let_go()
+            alone = self.succession.not_shared(listeners)
+            alone.close()
+            listeners.without(alone).let_go()
             self.succession.hand_over()
         else:
-            self.generations.listeners.close()
+            listeners.close()
             self.succession.remove_pid_files()
         self._hooks.call("on_exit", self._server())
         self._log.info("Stopped (%s) after %.2f s: %s", action.reason, action.took_s, self._obituaries.summary())
@@ -217,6 +225,7 @@ _PERFORMERS: dict[type, Callable[[Performer, Any], list[Event] | None]] = {
     ReopenLogs: Performer.reopen_logs,
     WatchFiles: Performer.watch_files,
     StopListening: Performer.stop_listening,
+    ShareListening: Performer.share_listening,
     StartSuccessor: Performer.start_successor,
     KillSuccessor: Performer.kill_successor,
     TakeOver: Performer.take_over,

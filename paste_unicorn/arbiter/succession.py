@@ -7,6 +7,7 @@ Never by the runner's command line, which would daemonize again, rewrite the pid
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from ..ops import systemd
 from ..process.channel import Channel
@@ -16,17 +17,28 @@ from . import pidfile
 from .events import Event, PredecessorGone, SuccessorFailed, SuccessorReady, SuccessorStarted
 from .generations import Generations
 from .given import Runner
+from .listeners import OpenListeners
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """The arbiter that started this one beside itself."""
+
+    channel: Channel
+    listeners: OpenListeners  # that it has
 
 
 class Succession:
     """Both sides of it: an arbiter may have been started by one and start the next. Owned by its main thread."""
 
-    def __init__(self, generations: Generations, runner: Runner, predecessor: Channel | None) -> None:
+    def __init__(self, generations: Generations, runner: Runner, predecessor: Predecessor | None) -> None:
         self._generations = generations
         self._runner = runner
         self._is_heir = predecessor is not None
-        self.predecessor = predecessor
+        self.predecessor = predecessor.channel if predecessor is not None else None
         self.successor: Channel | None = None
+        # What the other arbiter has; of one that is not ready yet, what it was given.
+        self._shared = predecessor.listeners if predecessor is not None else OpenListeners(())
         self._successor_pid = 0
 
     # -- the old one -----------------------------------------------------------------------------------------
@@ -50,6 +62,7 @@ class Succession:
         except OSError as error:
             return [SuccessorFailed(error.strerror or str(error))]
         self._successor_pid = pid
+        self._shared = generations.listeners
         return [SuccessorStarted(pid)]
 
     def read_successor(self) -> list[Event]:
@@ -64,7 +77,8 @@ class Succession:
             self.successor = None
             return []
         match received[0]:
-            case Serving(pid):
+            case Serving(pid, keeps):
+                self._shared = self._shared.at(keeps)
                 return [SuccessorReady(pid)]
             case Failed(reason):
                 return [SuccessorFailed(reason)]
@@ -85,7 +99,8 @@ class Succession:
         """All workers are ready."""
         systemd.notify("READY=1")
         if self.predecessor is not None:
-            self.predecessor.send(Serving(os.getpid()))
+            keeps = self._generations.listeners.positions_in(self._shared)
+            self.predecessor.send(Serving(os.getpid(), keeps))
 
     def read_predecessor(self) -> list[Event]:
         """The old arbiter says nothing more; that it has ended shows."""
@@ -99,6 +114,13 @@ class Succession:
         self.predecessor.close()
         self.predecessor = None
         return [PredecessorGone()]
+
+    # -- both ------------------------------------------------------------------------------------------------
+
+    def not_shared(self, listeners: OpenListeners) -> OpenListeners:
+        """Those that no other arbiter has: what is in their queues has nobody else."""
+        is_alone = self.predecessor is None and self.successor is None
+        return listeners if is_alone else listeners.without(self._shared)
 
     def take_over(self) -> None:
         """The old arbiter has ended, perhaps without a word."""

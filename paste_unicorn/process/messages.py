@@ -118,9 +118,12 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Serving:
-    """A new arbiter to the old one: all its workers are ready."""
+    """A new arbiter to the old one: all its workers are ready. `keeps` are the positions of the listeners that it was
+    given and still has: its ini may name others.
+    """
 
     pid: int
+    keeps: tuple[int, ...]
 
 
 @dataclass(frozen=True)

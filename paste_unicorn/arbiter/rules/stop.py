@@ -12,6 +12,7 @@ from ..actions import (
     Leave,
     ReportRunning,
     Say,
+    ShareListening,
     SignalWorker,
     StopListening,
 )  # fmt: skip
@@ -54,7 +55,7 @@ def stop(state: Arbiter, why: str, now: float, reason: str = "") -> tuple[Arbite
     )
     if state.shares_sockets:
         sentence = f"{why}: the other arbiter goes on, this one hands over"
-        listening: tuple[Action, ...] = ()
+        listening: tuple[Action, ...] = (ShareListening(),)
     else:
         sentence = f"{why}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
         listening = (StopListening(),)

@@ -384,3 +384,15 @@ def test_listeners_that_another_arbiter_opened_are_the_same_to_its_successor(tmp
     second.close()
     assert not path.exists()
     held.close()
+
+
+def test_a_successor_says_which_of_the_old_listeners_it_has_by_their_places(tmp_path: Path) -> None:
+    addresses = [HERE, Address("unix", path=str(tmp_path / "s")), HERE]
+    first = open_listeners(addresses, TERMS)
+    inherited = OpenListeners.inherit(first.described(), [os.dup(one.sock.fileno()) for one in first.all])
+    its_own = inherited.changed_to([Address("unix", path=str(tmp_path / "t")), addresses[0]], TERMS)
+    places = its_own.positions_in(inherited)
+    assert places == (0,)
+    assert first.without(first.at(places)).all == first.all[1:]
+    for opened in (first, inherited, its_own):
+        opened.let_go()

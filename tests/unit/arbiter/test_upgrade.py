@@ -24,6 +24,7 @@ from paste_unicorn.arbiter.actions import (
     ForkWorker,
     KillSuccessor,
     Leave,
+    ShareListening,
     SignalWorker,
     StartSuccessor,
     StartTemplate,
@@ -96,7 +97,7 @@ def test_the_old_one_goes_on_replacing_and_reloading() -> None:
 def test_a_stop_of_the_old_one_is_a_retirement(stop: Signal) -> None:
     story = upgraded()
     actions = story.signal(stop)
-    assert doings(actions) == RETIRE_BOTH
+    assert doings(actions) == [ShareListening(), *RETIRE_BOTH]
     assert "the other arbiter goes on" in sentences(actions, "info")
     leave = leave_of(story)
     assert (leave.succeeded, leave.code, leave.reason) == (True, 0, stop.name)
@@ -210,7 +211,7 @@ def test_a_stop_while_the_new_one_boots_waits_until_that_is_ready(stop: Signal) 
     story.tell(WorkerForked(1, 1, 150))
     story.tell(WorkerReady(1, 1, 150))
     actions = story.tell(SuccessorReady(SUCCESSOR), after_s=1.0)
-    assert doings(actions) == [SignalWorker(150, "TERM"), SignalWorker(102, "TERM")]
+    assert doings(actions) == [ShareListening(), SignalWorker(150, "TERM"), SignalWorker(102, "TERM")]
     assert story.state.phase is Phase.STOPPING
     leave = leave_of(story)
     assert (leave.reason, leave.succeeded) == (stop.name, True)
@@ -220,7 +221,7 @@ def test_a_stop_while_the_new_one_boots_waits_until_that_is_ready(stop: Signal) 
 def test_a_second_stop_does_not_wait_and_the_new_one_still_gets_the_connections(second: Signal) -> None:
     story = upgrading()
     story.signal(Signal.TERM)
-    assert doings(story.signal(second)) == RETIRE_BOTH
+    assert doings(story.signal(second)) == [ShareListening(), *RETIRE_BOTH]
     assert leave_of(story).succeeded
 
 
@@ -251,7 +252,7 @@ def test_a_stop_that_waits_for_one_that_fails_is_a_stop_for_good(failure: Callab
 def test_with_upgrade_auto_the_old_one_stops_when_the_new_one_is_ready() -> None:
     story = upgrading(policy=replace(POLICY, upgrade_at_once=True))
     actions = story.tell(SuccessorReady(SUCCESSOR))
-    assert doings(actions) == RETIRE_BOTH
+    assert doings(actions) == [ShareListening(), *RETIRE_BOTH]
     leave = leave_of(story)
     assert (leave.reason, leave.succeeded) == ("upgrade = auto", True)
 
@@ -303,10 +304,16 @@ def test_the_new_one_takes_over_too_when_the_old_one_dies_before_it_is_ready() -
     assert AnnounceServing(2) in story.come(1)
 
 
-@pytest.mark.parametrize(("stop", "told"), [(Signal.TERM, "TERM"), (Signal.QUIT, "QUIT")])
-def test_a_stop_of_the_new_one_leaves_the_sockets_to_the_old_one(stop: Signal, told: str) -> None:
+@pytest.mark.parametrize(
+    ("stop", "done"),
+    [
+        (Signal.TERM, [ShareListening(), *RETIRE_BOTH]),
+        (Signal.QUIT, [SignalWorker(101, "QUIT"), SignalWorker(102, "QUIT")]),
+    ],
+)
+def test_a_stop_of_the_new_one_leaves_the_sockets_to_the_old_one(stop: Signal, done: list[object]) -> None:
     story = serving(has_predecessor=True)
-    assert doings(story.signal(stop)) == [SignalWorker(101, told), SignalWorker(102, told)]  # type: ignore[arg-type]
+    assert doings(story.signal(stop)) == done
     assert leave_of(story).succeeded
 
 

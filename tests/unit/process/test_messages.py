@@ -60,7 +60,7 @@ MESSAGES: tuple[Message, ...] = (
     ReopenLogs(),
     End(),
     Loaded({"workers": "2"}),
-    Serving(4711),
+    Serving(4711, (0, 2)),
     Failed("Traceback …\n  \udcff"),
     Forked(1, 4711),
     ForkFailed(1, "no"),
