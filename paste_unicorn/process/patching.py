@@ -61,6 +61,17 @@ def after_fork(worker_class: str) -> None:
     """In a worker, before anything waits: a hub that the template had is not this process's."""
     if worker_class == "gevent":
         importlib.import_module("gevent").reinit()
+        give_up_children(worker_class)
     elif worker_class == "eventlet":
         hubs = importlib.import_module("eventlet.hubs")
         hubs.use_hub(hubs.get_default_hub())
+
+
+def give_up_children(worker_class: str) -> None:
+    """SIGCHLD has got another handler: Gevent, if it took the signal for a subprocess before, has to take it again for
+    the next one, which it would wait for without end.
+    """
+    if worker_class == "gevent":
+        hub = importlib.import_module("gevent._hub_local").get_hub_if_exists()
+        if hub is not None:
+            hub.loop.reset_sigchld()

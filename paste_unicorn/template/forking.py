@@ -79,19 +79,15 @@ class Template:
 
     def serve(self, local_conf: dict[str, str] | None) -> NoReturn:
         """Warm up, say that all is loaded, with the settings that were read here, then obey orders until the end."""
-        for number in _NOT_OURS:
-            # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
-            # inherit.
-            signal.signal(number, _do_nothing)
-        signal.signal(signal.SIGCHLD, _do_nothing)
         for end in (self._signals, self._wakeup):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        self._take_signals()
         backtraces.arm(self._equipment.logs.error_fd)  # a warm-up may hang, or a hook
         signal_stack.widen()
         unblock_signals()
         self._keep_private()
         self._warm_up()
+        self._take_signals()
         # Objects that live as long as the application go where the collector doesn't look any more: it would
         # write into their headers, and so copy the pages that workers share.
         gc.collect()
@@ -110,6 +106,16 @@ class Template:
                 self._reap()
             if self._channel.fileno() in ready:
                 self._obey()
+
+    def _take_signals(self) -> None:
+        """Once more whenever code of the application has run: an event loop in it may have taken them."""
+        for number in _NOT_OURS:
+            # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
+            # inherit.
+            signal.signal(number, _do_nothing)
+        signal.signal(signal.SIGCHLD, _do_nothing)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        patching.give_up_children(self._equipment.settings.processes.worker_class)
 
     def _warm_up(self) -> None:
         """A warm-up that fails is a load that failed."""
@@ -159,9 +165,10 @@ class Template:
 
     def _fork(self, order: Fork) -> None:
         hooks, listeners = self._hooks, self._equipment.listeners
-        hooks.call(
-            "pre_fork", hooks.server(listeners, self._equipment.lifeline.arbiter_pid), hooks.worker(0, order.age)
-        )
+        if hooks.get("pre_fork") is not None:
+            arbiter_pid = self._equipment.lifeline.arbiter_pid
+            hooks.call("pre_fork", hooks.server(listeners, arbiter_pid), hooks.worker(0, order.age))
+            self._take_signals()
         try:
             pid = fork()
         except OSError as error:

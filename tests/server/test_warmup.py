@@ -104,6 +104,35 @@ def test_a_url_gives_host_and_scheme_and_the_body_is_read_to_its_end() -> None:
     assert told["closed"] >= 2
 
 
+HOOK = "support.warmable.pre_fork"
+
+
+@pytest.mark.parametrize(
+    ("worker_class", "pre_fork"), [("sync", ""), ("gevent", ""), ("gevent", HOOK), ("eventlet", HOOK)]
+)
+def test_what_waits_in_the_template_does_not_wait_for_its_hub_in_workers(worker_class: str, pre_fork: str) -> None:
+    settings = {"workers": "2", "worker_class": worker_class, "warmup": "/sleeps, /sleeps", "pre_fork": pre_fork}
+    with serve(settings=settings, app=APP, ready="/warmed") as server:
+        _check_that_all_are_well(server)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("Generation 2 serves")
+        _check_that_all_are_well(server)
+        assert server.log_text().count("GET /sleeps: 200 in ") == 4
+
+
+def _check_that_all_are_well(server: Server) -> None:
+    """Workers can wait for a subprocess; and the template hears of their end, whoever took its signals meanwhile."""
+    before = _workers(server)
+    assert [answer.body for answer in ask_each_worker(server, "/sleeps").values()] == [b"slept\n"] * 2
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: before[0] not in _workers(server) and len(_workers(server)) == 2, "a replacement")
+    assert [answer.body for answer in ask_each_worker(server, "/sleeps").values()] == [b"slept\n"] * 2
+
+
+def _workers(server: Server) -> list[int]:
+    return [process.pid for process in server.titled("unicorn: worker")]
+
+
 @pytest.mark.parametrize(
     ("warmup", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +66,14 @@ class Warmable:
             time.sleep(0.05)
         return "200 OK", "at last"
 
+    def do_sleeps(self, environ: Environ) -> tuple[str, str]:
+        """Waits for itself, for a thread and for a subprocess."""
+        time.sleep(0.05)
+        thread = threading.Thread(target=time.sleep, args=(0.05,))
+        thread.start()
+        thread.join()
+        return "200 OK", subprocess.run(["echo", "slept"], check=True, capture_output=True, text=True).stdout.strip()
+
     def do_writes(self, environ: Environ) -> tuple[str, str]:
         """A cache of its own; who it belongs to."""
         path = Path(environ["QUERY_STRING"])
@@ -87,3 +96,8 @@ def plain(environ: Environ) -> dict[str, str]:
         key: str(value) if isinstance(value, str | bool | tuple | int) else type(value).__name__
         for key, value in environ.items()
     }
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """A hook that waits for a subprocess."""
+    subprocess.run(["true"], check=True)
