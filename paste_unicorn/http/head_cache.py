@@ -41,21 +41,15 @@ class HeadCache(Generic[K, V]):
                 self._store(key, value, size)
         return value
 
-    def came_before(self, key: K) -> bool:
-        """Whether `key` came some time ago, be it kept or not; from now on it did."""
-        mark = hash(key)
-        once = self._once
-        if mark in once:
-            return True
-        if len(once) >= self._entries:
-            once.clear()
-        once.add(mark)
-        return False
-
     def keep(self, key: K, value: V, size: int) -> None:
         """Remember `value`, not None, if it is not the first time. The key has `size` bytes and is not among
         the young."""
-        if self.came_before(key) and size <= self._largest:
+        mark = hash(key)
+        if mark not in self._once:
+            if len(self._once) >= self._entries:
+                self._once.clear()
+            self._once.add(mark)
+        elif size <= self._largest:
             self._store(key, value, size)
 
     def _store(self, key: K, value: V, size: int) -> None:

@@ -21,7 +21,6 @@ class RequestLine:
 
     __slots__ = (
         "authority",
-        "environ",
         "form",
         "http11",
         "method",
@@ -54,16 +53,6 @@ class RequestLine:
         self.plain = http11 and method != "HEAD"  # the answer is persistent by default, and has its body
         self.authority = authority  # of an absolute-form target: it replaces Host (RFC 9112 §3.2.2)
         self.form = form  # ORIGIN, ABSOLUTE or ASTERISK
-        self.environ = {  # what PEP 3333 has of it
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "RAW_URI": target,
-            "REQUEST_URI": target,
-            "SERVER_PROTOCOL": self.version,
-        }
-        if authority is not None:
-            self.environ["HTTP_HOST"] = authority
 
     def __repr__(self) -> str:
         return f"<RequestLine {self.method} {self.target} {self.version}>"
@@ -115,21 +104,18 @@ class Shape:
 
     __slots__ = ("begin", "environ", "gaps", "known", "prepared")
 
-    def __init__(self, begin: str, gaps: tuple[tuple[str, str], ...], environ: dict[str, str]) -> None:
-        self.begin = begin  # the text between request line and first gap
-        self.known = begin.rfind("\n") + 1  # the size of the lines in it
+    def __init__(self, begin: bytes, gaps: tuple[tuple[str, str], ...], environ: dict[str, str]) -> None:
+        self.begin = begin  # what stands between request line and first gap
+        self.known = begin.rfind(b"\n") + 1  # the size of the lines in it
         self.gaps = gaps  # the key of each value that differs, and the text between it and the next one
         self.environ = environ  # as in `FieldBlock`; the values that differ are empty
         self.prepared: dict[Any, dict[str, Any]] = {}  # room for what the next floor makes of what they share
 
 
-_NOTHING: dict[str, str] = {}
-
-
 class Head:
     """A complete request head."""
 
-    __slots__ = ("_block", "_raw_fields", "body", "end", "fresh", "keep", "line", "prepared", "shape")
+    __slots__ = ("_block", "body", "end", "keep", "line", "own", "prepared")
 
     def __init__(
         self,
@@ -139,24 +125,21 @@ class Head:
         keep: bool,
         body: int,
         prepared: dict[Any, dict[str, Any]] | None,
-        shape: Shape | None = None,
-        fresh: dict[str, str] = _NOTHING,
-        raw_fields: bytes = b"",
+        own: tuple[Shape, dict[str, str], bytes] | None = None,
     ) -> None:
         self.line = line
-        self._block = block  # None where it follows from the next ones
+        self._block = block  # None where it follows from `own`
         self.end = end  # index of the first byte after the head
         self.keep = keep  # version and Connection allow a next request
         self.body = body  # 0: none; n: so many bytes; -1: chunked
         self.prepared = prepared  # room for what the next floor makes of it, or of its shape, where that is kept
-        self.shape = shape
-        self.fresh = fresh  # its own values, where it has a shape
-        self._raw_fields = raw_fields  # and its lines behind the first, with all CRLFs
+        self.own = own  # of a head with a shape: that, its own values by key, its bytes behind the request line
 
     @property
     def block(self) -> FieldBlock:
         """Of a head with a shape it is made when first asked for: only some logs and hooks do."""
         if self._block is None:
-            assert self.shape is not None
-            self._block = FieldBlock(self._raw_fields[:-4], {**self.shape.environ, **self.fresh}, (), 0, False, True)
+            assert self.own is not None
+            shape, fresh, raw = self.own
+            self._block = FieldBlock(raw[:-4], {**shape.environ, **fresh}, (), 0, False, True)
         return self._block

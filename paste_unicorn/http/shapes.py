@@ -19,7 +19,7 @@ from .head_cache import HeadCache
 from .request import FieldBlock, Head, RequestLine, Shape
 
 _SHAPES = 4  # each that does not fit costs a comparison
-_LOOK = 8  # one head in so many is looked at, whether it came before: most never will
+_LOOK = 16  # one head in so many is kept, if it came before: most never did
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 _GAPS = 4  # with more of them, to cut all lines costs no more
 
@@ -50,14 +50,14 @@ class Shapes:
     def head(self, data: bytes) -> Head | None:
         """The head that is the whole of `data`. None: it has no shape, or is not in order. Raises Refused for a request
         line that is not."""
-        if len(data) > self._largest:
+        if not self._shapes or len(data) > self._largest:
             return None
         # Not find, startswith and slices: those parse their arguments slowly.
         raw_line, _, raw_fields = data.partition(b"\r\n")
-        text = raw_fields.decode("latin-1")
         for shape in self._shapes:
-            rest = text.removeprefix(shape.begin)
-            if rest != text:
+            raw = raw_fields.removeprefix(shape.begin)
+            if raw != raw_fields:
+                rest = raw.decode("latin-1")
                 fresh = {}
                 for key, literal in shape.gaps:
                     value, found, rest = rest.partition(literal)
@@ -86,13 +86,11 @@ class Shapes:
         if shape is not self._shapes[0]:
             self._shapes.remove(shape)
             self._shapes.insert(0, shape)
-        head = Head(line, None, len(data), True, 0, shape.prepared, shape, fresh, raw_fields)
+        head = Head(line, None, len(data), True, 0, shape.prepared, (shape, fresh, raw_fields))
         self._until_look -= 1
         if not self._until_look:
             self._until_look = _LOOK
-            if self._heads.came_before(data):
-                head = Head(line, head.block, head.end, True, 0, {})
-                self._heads.keep(data, head, head.end)
+            self._heads.keep(data, Head(line, head.block, head.end, True, 0, {}), head.end)
         return head
 
     def learn(self, lines: list[str], gaps: Mapping[str, str], block: FieldBlock) -> None:
@@ -113,5 +111,5 @@ class Shapes:
         keys = [gaps[line] for line in lines if line in gaps]
         # No value of one client stays in what the heads of others are made of.
         environ = {**block.environ, **dict.fromkeys(keys, "")}
-        self._shapes.insert(0, Shape(texts[0], tuple(zip(keys, texts[1:], strict=True)), environ))
+        self._shapes.insert(0, Shape(texts[0].encode("latin-1"), tuple(zip(keys, texts[1:], strict=True)), environ))
         del self._shapes[_SHAPES:]

@@ -71,28 +71,28 @@ class Environs:
         memory = head.prepared
         if memory is None:
             environ = self._build(head.line, head.block)
-        elif head.shape is None:
+        elif head.own is None:
             ready = memory.get(self)
             if ready is None:
                 ready = memory[self] = self._build(head.line, head.block)
             environ = ready.copy()
         else:
+            shape, fresh, _ = head.own
             ready = memory.get(self)
             if ready is None:
-                ready = memory[self] = self._share(head.shape)
+                ready = memory[self] = self._share(shape)
             if ready:
                 environ = ready.copy()
-                environ.update(head.line.environ)
-                environ.update(head.fresh)
+                environ.update(fresh)
+                self._set_line(environ, head.line)
             else:
                 environ = self._build(head.line, head.block)
         environ.update(peer)
         return environ
 
     def _share(self, shape: Shape) -> Environ:
-        """Everything that heads of one shape share; nothing where more follows from their own values, or lines, than
-        these by themselves."""
-        if self._prefix or (self._trusted and any(key in self._scheme_keys for key, _ in shape.gaps)):
+        """Everything that heads of one shape share; nothing where their own values say more than themselves."""
+        if self._trusted and any(key in self._scheme_keys for key, _ in shape.gaps):
             return {}
         environ = self._base.copy()
         environ.update(shape.environ)
@@ -104,14 +104,22 @@ class Environs:
         """Everything that follows from the bytes of the head alone."""
         environ = self._base.copy()
         environ.update(block.environ)
-        environ.update(line.environ)
-        if self._prefix:
-            environ["PATH_INFO"] = _below(line.path, self._prefix)
+        self._set_line(environ, line)
         if self._trusted:
             self._set_scheme(environ, block.environ)
             if block.forwarder:
                 self._forward(environ, block, line)
         return environ
+
+    def _set_line(self, environ: Environ, line: RequestLine) -> None:
+        environ["REQUEST_METHOD"] = line.method
+        environ["PATH_INFO"] = _below(line.path, self._prefix) if self._prefix else line.path
+        environ["QUERY_STRING"] = line.query
+        environ["RAW_URI"] = environ["REQUEST_URI"] = line.target
+        environ["SERVER_PROTOCOL"] = line.version
+        if line.authority is not None:
+            # RFC 9112 §3.2.2: the authority of an absolute-form target replaces the Host field.
+            environ["HTTP_HOST"] = line.authority
 
     def _set_scheme(self, environ: Environ, fields: Mapping[str, str]) -> None:
         """What a trusted proxy says of the scheme."""
