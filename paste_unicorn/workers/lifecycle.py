@@ -32,12 +32,12 @@ from .bodies import BodyRules
 from .collecting import collect_often
 from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
-from .exchange import Exchange, RequestHooks
+from .exchange import RequestHooks
 from .fittings import make_environs, make_parser
 from .listening import Listening
 from .loop import make_loop
 from .peers import Peers
-from .recycling import CountedExchange, request_limit
+from .recycling import make_exchange
 from .sync import SyncWorker
 
 if TYPE_CHECKING:
@@ -260,7 +260,9 @@ def make_worker(
         hands_off=processes.handoff,
         peers=Peers(settings.proxies.forwarded_allow_ips.trusts, environs, orders.listeners),
         parser=make_parser(settings),
-        exchange=_exchange(orders, answering, slot, hooks, say_tired),
+        exchange=make_exchange(
+            settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
+        ),
         answering=answering,
         deadlines=Deadlines(
             header_s=requests.header_timeout_s,
@@ -302,15 +304,3 @@ def _class_of(name: str) -> tuple[Callable[..., SyncWorker], Callable[[int, bool
 
         hub = EventletHub()
     return functools.partial(GreenWorker, hub=hub), hub.wait
-
-
-def _exchange(
-    orders: WorkerOrders,
-    answering: Answering,
-    slot: SlotWriter,
-    hooks: RequestHooks,
-    say_tired: Callable[[str], None],
-) -> Exchange:
-    given = (orders.application, answering, slot, orders.logs, orders.generation, hooks)
-    limit = request_limit(orders.settings)
-    return CountedExchange(*given, limit=limit, say_tired=say_tired) if limit else Exchange(*given)

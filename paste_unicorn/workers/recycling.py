@@ -34,6 +34,12 @@ class CountedExchange(Exchange):
         return response
 
 
+def make_exchange(settings: Settings, say_tired: Callable[[str], None], *given: Any) -> Exchange:
+    """An `Exchange` of what is given, which counts if there is a limit."""
+    limit = request_limit(settings)
+    return CountedExchange(*given, limit=limit, say_tired=say_tired) if limit else Exchange(*given)
+
+
 def request_limit(settings: Settings) -> int:
     """After how many requests this worker is tired; 0 is never. Not all workers at once: each draws its own jitter."""
     limit, jitter = settings.processes.max_requests, settings.processes.max_requests_jitter
