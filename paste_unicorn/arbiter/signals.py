@@ -27,6 +27,9 @@ _SIGNALS = {
 }
 _MANY = 1 << 16  # what a pipe holds (`man 7 pipe`)
 
+# To be told twice is to be told once, if nothing was done in between: the last time counts.
+_ONCE = frozenset({Signal.HUP, Signal.USR1, Signal.USR2, Signal.WINCH, Signal.RESIZED})
+
 _FROM_TERMINALS = frozenset({signal.SIGINT, signal.SIGWINCH})
 
 
@@ -56,13 +59,22 @@ class Signals:
         if not _FROM_TERMINALS.isdisjoint(numbers) and has_the_terminal():
             meant |= {signal.SIGINT: Signal.TYPED_INT, signal.SIGWINCH: Signal.RESIZED}
         signals = [meant[signal.Signals(number)] for number in numbers if number in meant]
-        return signals, True
+        return _without_repetitions(signals), True
 
     def close(self) -> None:
         """In a forked child: these are the arbiter's."""
         signal.set_wakeup_fd(-1)
         os.close(self._reader)
         os.close(self._writer)
+
+
+def _without_repetitions(signals: list[Signal]) -> list[Signal]:
+    """A storm of thousands must not keep the arbiter from its work, nor fill its log."""
+    kept: list[Signal] = []
+    for one in reversed(signals):
+        if one not in _ONCE or one not in kept:
+            kept.append(one)
+    return kept[::-1]
 
 
 def signal_name(number: int) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from ..ops.memory import MEASURES, resident_bytes
 from .state import Arbiter, SlotPhase
 
-WEIGH_S = 5.0  # to ask costs milliseconds for each gigabyte
+WEIGH_S = 5.0  # between two looks at one worker: to ask costs milliseconds for each gigabyte
+_TURNS = 8  # so that many looks for all of them
 
 
 class Weighing:
@@ -16,17 +17,22 @@ class Weighing:
 
     def __init__(self, log: Callable[[], logging.Logger]) -> None:
         self._log = log  # the one that is in force
-        self._next = 0.0  # monotonic seconds
+        self._weighed: dict[int, float] = {}  # pid to monotonic seconds
         self._complained = False
 
     def weigh(self, state: Arbiter, now: float) -> dict[int, int]:
-        """Bytes, by slot, of the ready workers whose generation has a limit; nothing when it is not yet time."""
+        """Bytes, by slot, of the ready workers whose generation has a limit and whose turn it is."""
         limited = [slot for slot in state.in_phase(SlotPhase.READY) if state.policy_of(slot).most_memory]
-        if not limited or now < self._next:
-            return {}
-        self._next = now + WEIGH_S
-        weights = {slot.number: MEASURES[state.policy_of(slot).memory_kind](slot.pid) for slot in limited}
-        hidden = [slot for slot in limited if weights[slot.number] is None and resident_bytes(slot.pid)]
+        self._weighed = {slot.pid: self._weighed.get(slot.pid, float("-inf")) for slot in limited}
+        due = [slot for slot in limited if now - self._weighed[slot.pid] >= WEIGH_S]
+        due.sort(key=lambda slot: self._weighed[slot.pid])
+        weights: dict[int, int | None] = {}
+        hidden = False
+        for slot in due[: -(-len(limited) // _TURNS)]:
+            self._weighed[slot.pid] = now
+            weight = MEASURES[state.policy_of(slot).memory_kind](slot.pid)
+            weights[slot.number] = weight
+            hidden = hidden or (weight is None and bool(resident_bytes(slot.pid)))
         if hidden and not self._complained:
             self._complained = True
             self._log().warning(

@@ -14,7 +14,7 @@ from select import POLLIN, poll
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..ops import backtraces
+from ..ops import backtraces, oom
 from ..ops.logs import Logs
 from ..process import leave, patching, signal_stack
 from ..process.channel import Channel
@@ -199,6 +199,7 @@ class Template:
                     *(one.sock.fileno() for one in equipment.listeners),
                 ]
             )
+            oom.be_taken_first()
             become_user(equipment.settings.processes)
             patching.after_fork(equipment.settings.processes.worker_class)
             set_title(f"worker {order.slot}", equipment.ini, self._generation)

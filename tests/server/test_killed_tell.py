@@ -152,3 +152,20 @@ def test_a_worker_killed_for_want_of_memory_is_told_from_others() -> None:
             # The next kill is somebody's own.
             send_signal(int(server.get("/pid").body), signal.SIGKILL)
             server.wait_for_log("SIGKILL comes from outside")
+
+
+def test_when_memory_is_short_a_worker_is_taken_and_not_the_arbiter_with_all_that_depends_on_it() -> None:
+    """The memory is full of a file that is no process's own; the arbiter is the largest of our processes."""
+    with limited("memory", 150 << 20, []) as group:
+        prefix = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+        with serve(settings=SETTINGS, app=APP, prefix=prefix) as server:
+            server.wait_for_log("[INFO] Serving ")
+            for _ in range(2):
+                start = len(server.log_text())
+                with server.connect(timeout_s=30.0) as client:
+                    client.send(request_bytes("GET", "/fill?mb=400"))
+                    client.expect_end()
+                server.wait_for_log("The kernel's OOM killer has ended a process", after=start)
+                assert server.get("/pid").status == 200
+                wait_for(lambda: len(workers(server)) == 2, "the replacement")
+            assert len(server.titled("unicorn: template [test.ini] g1")) == 1

@@ -103,6 +103,13 @@ class Supervised:
         self.eaten += bytes([1]) * (int(query["mb"]) << 20)
         return str(len(self.eaten))
 
+    def do_fill(self, query: dict[str, str]) -> str:
+        """Memory that is nobody's: a file of `mb` mebibytes, in a file system that lies in memory, gone with us."""
+        fd = os.memfd_create("filling")
+        for _ in range(int(query["mb"])):
+            os.write(fd, bytes(1 << 20))
+        return "filled"
+
     def do_exit(self, query: dict[str, str]) -> str:
         os._exit(int(query["code"]))
 

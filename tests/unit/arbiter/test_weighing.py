@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from dataclasses import replace
 
@@ -42,6 +43,31 @@ def test_the_ready_ones_are_weighed_now_and_then(kind: str) -> None:
     assert weights[1] > 2**20
     assert scales.weigh(limited, 1.0 + WEIGH_S / 2) == {}
     assert list(scales.weigh(limited, 1.0 + WEIGH_S)) == [1]
+
+
+def sleeping_child() -> int:
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    return pid
+
+
+def test_many_take_turns_so_that_the_arbiter_is_never_busy_with_them_for_long() -> None:
+    pids = [sleeping_child() for _ in range(16)]
+    try:
+        limited = replace(
+            state(0, most_memory=5),
+            slots=tuple(Slot(number, 1, number, SlotPhase.READY, 0.0, pid) for number, pid in enumerate(pids, 1)),
+        )
+        scales = weighing()
+        turns = [list(scales.weigh(limited, 1.0 + turn / 2)) for turn in range(10)]
+        assert turns == [[first, first + 1] for first in range(1, 16, 2)] + [[], []]
+        assert list(scales.weigh(limited, 1.0 + WEIGH_S)) == [1, 2]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def warnings_of(pid: int) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from paste_unicorn.ops.oom import OomCount, count_kills
+from paste_unicorn.ops.oom import OomCount, be_taken_first, count_kills
 
 LAYOUTS: dict[str, tuple[dict[str, str], OomCount | None]] = {
     "v2": (
@@ -75,3 +76,18 @@ def test_the_counter_is_found(layout: str, tmp_path: Path) -> None:
 def test_on_this_system_it_is_a_count_or_nothing() -> None:
     count = count_kills()
     assert count is None or count.killed >= 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="needs Linux")
+def test_a_worker_is_taken_before_its_parent_whatever_both_were_given() -> None:
+    path = Path("/proc/self/oom_score_adj")
+    before = int(path.read_text())
+    pid = os.fork()
+    if pid == 0:
+        be_taken_first()
+        once = int(path.read_text())
+        path.write_text("1000")
+        be_taken_first()
+        os._exit(before < once <= 1000 and path.read_text() == "1000\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert int(path.read_text()) == before
