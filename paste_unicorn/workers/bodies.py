@@ -63,6 +63,10 @@ class Bodies:
         self._deadlines = deadlines
         self._run_request = run_request
 
+    def run_requests_by(self, run_request: RunRequest) -> None:
+        """From now on the application runs by another function."""
+        self._run_request = run_request
+
     def begin(self, connection: Connection, head: Head, rest: bytes) -> None:
         """The head is complete, a body follows."""
         rules, length = self._rules, head.body

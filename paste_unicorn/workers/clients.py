@@ -53,6 +53,11 @@ class Clients:
         self.bytes_in = 0
         self.pending: deque[Connection] = deque()  # have their next request in the buffer already
 
+    def run_requests_by(self, run_request: RunRequest) -> None:
+        """From now on the application runs by another function."""
+        self._run_request = run_request
+        self._bodies.run_requests_by(run_request)
+
     def add(self, connection: Connection) -> None:
         """A new client, whom the loop does not watch yet."""
         self.by_fd[connection.fd] = connection

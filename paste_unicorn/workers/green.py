@@ -83,6 +83,7 @@ class GreenWorker(SyncWorker):
     """Owned by the worker's only thread; all but `_lane`, and what that calls, runs in the hub's greenlet."""
 
     clients_class = GreenClients
+    is_watched = False
     _clients: GreenClients
 
     def __init__(self, *, hub: Hub, **given: Any) -> None:
@@ -94,20 +95,26 @@ class GreenWorker(SyncWorker):
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
         self._is_called = False  # another round has been asked for
         self._is_over = False
+        self._round = self._rounds()
+        self._go_round = self._round.send
 
     def serve(self) -> None:
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
+        next(self._round)
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
 
     def _on_ready(self) -> None:
         self._is_called = False
         if self._is_over:
             return
-        if self._round(self._loop.poll(0)):
+        try:
+            self._go_round(self._loop.poll(0))
+        except StopIteration:
             self._is_over = True
             self._hub.stop()
-        elif self._clients.pending:
+            return
+        if self._clients.pending:
             self._again()
         elif self._leaving.began:
             self._again(_LEAVING_S)

@@ -179,9 +179,13 @@ class Worker:
         return reader
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
-        self._slot.set_state(State.RETIRING)
         if self._loop is None:
             self.end(EXIT_OK)
+        self._leave()
+
+    def _leave(self) -> None:
+        assert self._loop is not None
+        self._slot.set_state(State.RETIRING)
         if self._orders.scoreboard.stopping:
             self._loop.drain()
         else:
@@ -198,12 +202,8 @@ class Worker:
 
     def _each_round(self) -> None:
         """A few times a second, in the loop."""
-        if self._loop is not None:
-            # The application may have replaced our handler of TERM.
-            if self._orders.scoreboard.stopping:
-                self._loop.drain()
-            elif self._slot.is_dismissed:
-                self._loop.retire()
+        if self._orders.scoreboard.stopping or self._slot.is_dismissed:
+            self._leave()  # the application may have replaced our handler of TERM
         if self._reopen_wanted:
             self._reopen_wanted = False
             self._orders.logs.reopen()

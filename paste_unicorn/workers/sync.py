@@ -4,14 +4,15 @@ In each batch of events listeners and siblings' connections come first, applicat
 waiter, and what woke it must not wait behind its own application. Batches go stale, so each connection is looked up
 again.
 
-Hot: a keep-alive request costs one turn of the inner loop of `serve` and one `_run_request`.
+Hot: a keep-alive request costs one turn of the loop in `_rounds` and one `_run_request`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import IO, TYPE_CHECKING
 
 from ..http.parser import Head, HeadParser
@@ -30,6 +31,7 @@ from .leaving import TICK_S, Leaving
 from .listening import Listening
 from .loop import READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
 from .peers import Peers
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     import logging
@@ -48,6 +50,7 @@ class SyncWorker:
     """Owned by the worker's main thread; signal handlers only call `retire` and `drain`."""
 
     clients_class = Clients
+    is_watched = True  # whether other connections wait while a request runs
 
     def __init__(
         self,
@@ -88,6 +91,10 @@ class SyncWorker:
         )  # fmt: skip
         self.retire, self.drain = self._leaving.retire, self._leaving.drain
         self._fresh: list[Connection] = []  # came in this round; they may have sent a request already
+        self._scoreboard = scoreboard
+        self._watcher = Watcher(
+            loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared
+        )  # fmt: skip
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
@@ -98,44 +105,59 @@ class SyncWorker:
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
         poll, by_fd, pending, leaving = self._loop.poll, self._clients.by_fd, self._clients.pending, self._leaving
-        is_over = self._round
-        while not is_over(poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s())):
-            pass
+        rounds = self._rounds()
+        next(rounds)
+        go_round = rounds.send
+        with contextlib.suppress(StopIteration):
+            while True:
+                go_round(poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s()))
 
     def _begin(self) -> None:
         self._loop.add(self._wakeup_fd)
         self._listening.watch()
         self._handoff.watch()
+        self._start_watcher()
 
-    def _round(self, events: Events) -> bool:
-        """Once around: what is ready, and what its time has come for; whether this worker is done."""
+    def _start_watcher(self) -> None:
+        """Where somebody could take what it passes on; more workers may come later (TTIN)."""
+        watcher = self._watcher
+        if self.is_watched and not watcher.started and self._handoff.gives and self._scoreboard.workers > 1:
+            watcher.start()
+
+    def _rounds(self) -> Generator[None, Events, None]:
+        """Once around for each batch of events that is sent in: what is ready, and what its time has come for.
+
+        It ends when this worker is done. (A generator, because what it needs is looked up once: 2 % of a request.)
+        """
         clients, exchange, leaving, guard = self._clients, self._exchange, self._leaving, self._guard
         by_fd, pending, fresh = clients.by_fd, clients.pending, self._fresh
-        self._last_round_s = exchange.now - self._round_began
-        exchange.now = self._round_began = now = monotonic()
-        for fd, _ in events:
-            if fd not in by_fd:
-                self._shared(fd, now)
-        if leaving.began or not (events or pending):
-            self._look_around(now, events)
-        if now >= self._next_tick:
-            self._tick(now)
-        readable = clients.readable
-        for fd, event in events:
-            if fd in by_fd:
-                guard(readable if event == READABLE else self._step_for(event), by_fd[fd])
-        if fresh:
-            for connection in fresh:
-                guard(clients.welcome, connection)
-            fresh.clear()
-        for _ in range(len(pending)):
-            guard(clients.next_in_a_row, pending.popleft())
-        if now >= self._next_scan:
-            self._scan(now)
-        if leaving.began and leaving.is_done(now):
-            exchange.count_answers()
-            return True
-        return False
+        readable, select_step = clients.readable, self._step_for
+        while True:
+            events = yield
+            self._last_round_s = exchange.now - self._round_began
+            exchange.now = self._round_began = now = monotonic()
+            for fd, _ in events:
+                if fd not in by_fd:
+                    self._shared(fd, now)
+            if leaving.began or not (events or pending):
+                self._look_around(now, events)
+            if now >= self._next_tick:
+                self._tick(now)
+            for fd, event in events:
+                if fd in by_fd:
+                    guard(readable if event == READABLE else select_step(event), by_fd[fd])
+            if fresh:
+                for connection in fresh:
+                    guard(clients.welcome, connection)
+                fresh.clear()
+            if pending:
+                for _ in range(len(pending)):
+                    guard(clients.next_in_a_row, pending.popleft())
+            if now >= self._next_scan:
+                self._scan(now)
+            if leaving.began and leaving.is_done(now):
+                exchange.count_answers()
+                return
 
     def _wait_s(self) -> float:
         """How long to wait for events when there is no connection, or this worker is about to leave."""
@@ -174,6 +196,7 @@ class SyncWorker:
         self._listening.resume(now)
         if self._may_take():
             self._handoff.watch()
+        self._start_watcher()
         counters = self._slot.counters
         counters[CONNECTIONS] = len(clients.by_fd)
         counters[BYTES_IN] = clients.bytes_in

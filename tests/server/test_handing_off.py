@@ -21,6 +21,13 @@ def two_workers(worker_class: str) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def one_at_a_time(worker_class: str) -> None:
+    """For what can only be seen where a request that runs keeps all others of its worker waiting."""
+    if worker_class != "sync":
+        pytest.skip("this class runs requests beside each other")
+
+
 def pid_of(client: Client) -> int:
     """Ask who serves this connection; it must stay open."""
     client.send(request_bytes("GET", "/pid"))
@@ -204,7 +211,7 @@ def test_connections_of_all_kinds_go_to_the_next_generation(two_workers: Server)
 
 def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_class: str) -> None:
     """And its connections go on to the next generation, which does not have that listener."""
-    with serve(settings={"workers": "1", "worker_class": worker_class, "backlog": "64"}) as server:
+    with serve(settings={"workers": "1", "worker_class": worker_class, "backlog": "64", "keepalive": "60"}) as server:
         gate = Gate(server)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
@@ -237,7 +244,13 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
 
 
 def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "bind": "unix:{directory}/one", "backlog": "64"}
+    settings = {
+        "workers": "1",
+        "worker_class": worker_class,
+        "bind": "unix:{directory}/one",
+        "backlog": "64",
+        "keepalive": "60",
+    }
     with serve(settings=settings) as server:
         gate = Gate(server)
         with contextlib.ExitStack() as stack:
@@ -261,10 +274,51 @@ def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str
             server.address = str(other)
 
 
+# -- a busy worker ---------------------------------------------------------------------------------------------
+
+
+def test_fast_clients_do_not_wait_behind_a_long_request(two_workers: Server, one_at_a_time: None) -> None:
+    """All of them get their answers before it ends."""
+    gate = Gate(two_workers)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(two_workers.connect()) for _ in range(10)]
+        for client in clients:
+            pid_of(client)
+        busy = stack.enter_context(two_workers.connect())
+        busy_pid = pid_of(busy)
+        gate.occupy(busy)
+        for _ in range(20):
+            for client in clients:
+                assert pid_of(client) != busy_pid
+        for _ in range(10):
+            with two_workers.connect() as fresh:
+                assert pid_of(fresh) != busy_pid
+        gate.open()
+        assert busy.read_answer().body == b"it is there\n"
+        assert pid_of(busy) == busy_pid
+
+
+def test_without_handoff_clients_wait_behind_a_long_request(worker_class: str, one_at_a_time: None) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "handoff": "off"}
+    with serve(settings=settings) as server, server.connect() as client, server.connect() as busy:
+        gate = Gate(server)
+        pid = pid_of(client)
+        assert pid_of(busy) == pid
+        server.signal(signal.SIGTTIN)
+        wait_for(lambda: len(workers(server)) == 2, "a second worker")
+        gate.occupy(busy)
+        client.send(request_bytes("GET", "/pid"))
+        assert client.is_silent(0.5)
+        gate.open()
+        assert int(client.read_answer().body) == pid
+
+
 # -- stop ------------------------------------------------------------------------------------------------------
 
 
-def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_workers: Server) -> None:
+def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(
+    two_workers: Server, one_at_a_time: None
+) -> None:
     """It is in nobody's hands: whoever drains takes it out."""
     oldest, youngest = workers(two_workers)
     gate = Gate(two_workers)
@@ -283,7 +337,7 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_wor
     assert two_workers.wait() == 0
 
 
-def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
+def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server, one_at_a_time: None) -> None:
     """A registration in a shared epoll object would outlive the hand-off."""
     (template,) = two_workers.titled("unicorn: template")
     links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]

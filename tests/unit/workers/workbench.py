@@ -130,6 +130,7 @@ class Worker:
         self.clients = self.worker._clients
         self.handoff = self.worker._handoff
         self.leaving = self.worker._leaving
+        self.watcher = self.worker._watcher
         self.peers = self.worker._peers
 
     def wake(self) -> None:
@@ -169,7 +170,8 @@ class Worker:
             self.worker.drain()
             self.wake()
             thread.join(10)
-            assert not thread.is_alive()
+            waiting = [(one.phase.name, len(one.buffer)) for one in self.clients.by_fd.values()]
+            assert not thread.is_alive(), waiting
 
 
 def readable_fds(worker: Worker, timeout_s: float = 0) -> set[int]:
