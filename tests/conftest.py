@@ -25,6 +25,13 @@ def worker_class(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture
+def one_at_a_time(worker_class: str) -> None:
+    """For what can only be seen where a request that runs keeps all others of its worker waiting."""
+    if worker_class != "sync":
+        pytest.skip("this class runs requests beside each other")
+
+
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, worker_class: str) -> Iterator[Server]:
     """A running server shared by the tests of a module, which may name `SETTINGS` and `APPLICATION`."""

@@ -21,13 +21,6 @@ def two_workers(worker_class: str) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def one_at_a_time(worker_class: str) -> None:
-    """For what can only be seen where a request that runs keeps all others of its worker waiting."""
-    if worker_class != "sync":
-        pytest.skip("this class runs requests beside each other")
-
-
 def pid_of(client: Client) -> int:
     """Ask who serves this connection; it must stay open."""
     client.send(request_bytes("GET", "/pid"))

@@ -151,7 +151,7 @@ def test_worker_that_ignores_term_retires_all_the_same(worker_class: str) -> Non
     ids=["alone", "two", "off"],
 )
 def test_a_watcher_is_there_only_where_somebody_could_take(
-    worker_class: str, settings: dict[str, str], expected: bool
+    worker_class: str, one_at_a_time: None, settings: dict[str, str], expected: bool
 ) -> None:
     with serve(settings={**settings, "worker_class": worker_class}, app=APPLICATION) as server:
         with server.connect() as client:
@@ -160,7 +160,7 @@ def test_a_watcher_is_there_only_where_somebody_could_take(
         assert len(names) == 1 + expected
 
 
-def test_a_watcher_comes_when_a_second_worker_does(worker_class: str) -> None:
+def test_a_watcher_comes_when_a_second_worker_does(worker_class: str, one_at_a_time: None) -> None:
     settings = {"workers": "1", "worker_class": worker_class}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
         assert WATCHER not in ask(client, "/threads")
@@ -168,7 +168,7 @@ def test_a_watcher_comes_when_a_second_worker_does(worker_class: str) -> None:
         wait_for(lambda: WATCHER in ask(client, "/threads"), "the watcher")
 
 
-def test_signals_are_the_main_thread_s(worker_class: str) -> None:
+def test_signals_are_the_main_thread_s(worker_class: str, one_at_a_time: None) -> None:
     """Delivered to the watcher they would not interrupt what the application waits for."""
     settings = {"workers": "2", "worker_class": worker_class}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
