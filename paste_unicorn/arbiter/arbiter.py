@@ -110,8 +110,12 @@ def run(given: Inheritance) -> NoReturn:
     generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents)
     succession = Succession(generations, given.runner, given.predecessor)
     performer = Performer(generations, succession, given.runner, given.hooks)
-    has_predecessor = given.predecessor is not None
-    state, actions = begin(generations.plan, time.monotonic(), has_predecessor=has_predecessor)
+    state, actions = begin(
+        generations.plan,
+        time.monotonic(),
+        has_predecessor=given.predecessor is not None,
+        forks_first=given.application is not None,
+    )
     Shell(performer, signals, ours).run(state, actions)
 
 

@@ -72,6 +72,11 @@ class Generations:
         return self.equipment.logs
 
     @property
+    def _closing(self) -> OpenListeners:
+        """Listeners that are still being drained."""
+        return OpenListeners.together(listeners for _, listeners in self._removed)
+
+    @property
     def plan(self) -> Plan:
         """What the settings in force want."""
         return self._plan(self.settings)
@@ -147,7 +152,8 @@ class Generations:
             return [GenerationEquipped(number)]
         settings = outfit.settings
         try:
-            listeners = self.listeners.changed_to(settings.sockets.bind, terms_of(settings, self._runner))
+            terms = terms_of(settings, self._runner)
+            listeners = self.listeners.changed_to(settings.sockets.bind, terms, self._closing)
         except BindProblem as problem:
             return [TemplateFailed(number, str(problem))]
         self._coming[number] = replace(outfit, listeners=listeners)
@@ -172,7 +178,9 @@ class Generations:
         # What the kernel has accepted there is still answered, by the workers that retire.
         self.equipment.scoreboard.say_closing()
         closing.stop_handshakes()
+        self._removed = [(since, one.without(outfit.listeners)) for since, one in self._removed]
         self._removed.append((number, closing))
+        outfit.listeners.without(self.listeners).resume_handshakes()
         self.listeners = outfit.listeners
         self.listeners.listen(settings.sockets.backlog)
         self.equipment = replace(
@@ -190,7 +198,7 @@ class Generations:
         """It will not serve: close what was opened for it alone."""
         outfit = self._coming.pop(number, None)
         if outfit is not None and outfit.listeners is not None:
-            outfit.listeners.without(self.listeners).close()
+            outfit.listeners.without(self.listeners).without(self._closing).close()
             self._keep_private()
 
     def close_removed(self, number: int) -> None:

@@ -32,12 +32,18 @@ class OpenListeners:
     def all(self) -> tuple[Listener, ...]:
         return tuple(one.listener for one in self._opened)
 
-    def changed_to(self, addresses: Iterable[Address], terms: Terms) -> OpenListeners:
+    def changed_to(
+        self, addresses: Iterable[Address], terms: Terms, closing: OpenListeners | None = None
+    ) -> OpenListeners:
         """Listeners for these addresses: those that are open already, and new ones. Raises BindProblem, with nothing
         changed.
+
+        `closing` have been stopped and are still being drained. Nobody can bind their ports meanwhile, so they may
+        come back; a Unix one can't, and its path is free.
         """
         addresses = tuple(addresses)
         left = list(self._opened)
+        left += [one for one in (closing._opened if closing else ()) if one.is_ours and not one.listener.is_unix]
         kept: list[Opened | None] = []
         lacking = []
         for address in addresses:
@@ -77,6 +83,11 @@ class OpenListeners:
             opened.append(Opened(one.asked, listener, one.is_ours, one.path, one.inode))
         return cls(opened)
 
+    @classmethod
+    def together(cls, lists: Iterable[OpenListeners]) -> OpenListeners:
+        """All of these."""
+        return cls(one for listeners in lists for one in listeners._opened)
+
     def without(self, others: OpenListeners) -> OpenListeners:
         """Those that the others don't have."""
         return OpenListeners(one for one in self._opened if one not in others._opened)
@@ -113,9 +124,13 @@ class OpenListeners:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RD)
                 continue
-            for level, option in ((socket.IPPROTO_IP, _IP_MINTTL), (socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT)):
-                with contextlib.suppress(OSError):  # an IPv4 socket has no IPv6 options; not everywhere at all
-                    sock.setsockopt(level, option, _MOST_HOPS)
+            _demand_hops(sock, _MOST_HOPS)
+
+    def resume_handshakes(self) -> None:
+        """Let connections begin again where they were stopped: on TCP sockets."""
+        for one in self._opened:
+            if one.is_ours and not one.listener.is_unix:
+                _demand_hops(one.listener.sock, 0)
 
     def close(self) -> None:
         for one in self._opened:
@@ -126,6 +141,12 @@ class OpenListeners:
         """Close our descriptors: somebody else goes on with these sockets."""
         for one in self._opened:
             one.listener.sock.close()
+
+
+def _demand_hops(sock: socket.socket, hops: int) -> None:
+    for level, option in ((socket.IPPROTO_IP, _IP_MINTTL), (socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT)):
+        with contextlib.suppress(OSError):  # an IPv4 socket has no IPv6 options; not everywhere at all
+            sock.setsockopt(level, option, hops)
 
 
 def open_listeners(addresses: Iterable[Address], terms: Terms) -> OpenListeners:

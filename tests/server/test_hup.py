@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import resource
 import signal
@@ -256,6 +257,20 @@ def test_what_is_said_no_more_is_as_if_it_had_never_been_said(changed: Site) -> 
         assert {os.stat(f"/proc/{pid}").st_uid for pid in changed.workers()} == {0}
 
 
+@pytest.mark.parametrize("other", ["gevent", "eventlet"])
+def test_the_class_of_the_workers(other: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(other) is None:
+        pytest.skip(f"there is no {other}")
+    with site(tmp_path) as running:
+        assert running.loaded()["green"] == []
+        running.set(f"worker_class = {other}")
+        running.reload()
+        assert running.loaded()["green"] == [other]
+        running.set("worker_class = sync")
+        running.reload()
+        assert running.loaded()["green"] == []
+
+
 LOGGERS = """
 [loggers]
 keys = root
@@ -336,6 +351,24 @@ def test_what_waits_at_an_address_that_is_removed_is_answered(tmp_path: Path) ->
             for client in waiting:
                 assert client.read_answer().status == 200
         assert not os.path.exists(path)
+
+
+def test_an_address_that_was_removed_may_come_back_while_the_last_requests_of_before_run(tmp_path: Path) -> None:
+    other, begun = free_port(), tmp_path / "begun"
+    with site(tmp_path, f"    127.0.0.1:{other}", ini=INI.replace("workers = 2\n", "")) as running:
+        ini = running.server.ini.read_text()
+        with running.server.connect() as client:
+            client.send(request_bytes("GET", f"/sleep?s=60&touch={begun}"))
+            wait_for(begun.exists, "the request to begin")
+            running.change(running.server.ini, f"    127.0.0.1:{other}\n", "")
+            running.hup()
+            wait_for(lambda: running.server.get("/pid").status == 200, "another worker")
+            running.server.ini.write_text(ini)
+            start = running.hup()
+            wait_for(lambda: running.workers(3), "workers of the generation after that")
+            assert "The reload failed" not in running.log()[start:]
+            assert ask(("127.0.0.1", other)) == 200
+            os.kill(running.workers(1)[0], signal.SIGKILL)
 
 
 # -- when and how often ------------------------------------------------------------------------------------------------

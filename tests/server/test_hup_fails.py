@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -33,9 +34,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "hooks_of_the_test.py").write_text(NEVER)
     with site(folder) as running:
+        files = open_files(running.pid)
         yield running
+        assert open_files(running.pid) == files
         assert "Generation " in running.reload()
         assert running.loaded()["code"] == "first"
+
+
+def open_files(pid: int) -> list[str]:
+    return sorted(os.listdir(f"/proc/{pid}/fd"))
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ SETTINGS = [
     ("wrokers = 3", ["[server:main] wrokers: unknown setting; did you mean", "test.ini:"]),
     ("workers = many", ["[server:main] workers:", "test.ini:"]),
     ("wrokers = 3\ntimeout = soon", ["wrokers: unknown setting", "[server:main] timeout:"]),
-    ("worker_class = gevent", ["worker_class"]),
+    ("worker_class = nonsense", ["worker_class"]),
     ("post_fork = no.such.hook", ["post_fork", "can't be imported"]),
     ("errorlog = /nowhere/at/all/log", ["errorlog", "/nowhere/at/all/log"]),
     ("accesslog = /nowhere/at/all/log", ["accesslog", "/nowhere/at/all/log"]),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.client import request_bytes
-from support.reloads import CODE, Site, errors, site
-from support.server import wait_for
+from support.reloads import CODE, INI, STOCK, Site, environ, errors, site
+from support.server import run_to_end, wait_for
 
 # As an embedded database does: the lock is taken when the application is loaded, and held as long as it lives.
 LOCKS = {
@@ -58,9 +58,12 @@ class Visitor:
         assert not self._thread.is_alive()
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-def test_it_is_reloaded_again_and_again_and_nobody_is_refused(lock: str, tmp_path: Path) -> None:
-    with site(tmp_path, "reload_mode = retire_first", code=holding(lock, tmp_path)) as running:
+@pytest.mark.parametrize(("lock", "worker_class"), [("flock", "sync"), ("lockf", "sync"), ("flock", "gevent")])
+def test_it_is_reloaded_again_and_again_and_nobody_is_refused(lock: str, worker_class: str, tmp_path: Path) -> None:
+    if worker_class == "gevent":
+        pytest.importorskip("gevent")
+    settings = ["reload_mode = retire_first", f"worker_class = {worker_class}"]
+    with site(tmp_path, *settings, code=holding(lock, tmp_path)) as running:
         with Visitor(running) as visitor:
             for number in range(2, 5):
                 running.change(running.code, "CODE = ", f'CODE = "the {number}th" or ')
@@ -96,6 +99,18 @@ def test_without_it_a_reload_fails_and_the_log_names_it(lock: str, tmp_path: Pat
         assert "set reload_mode = retire_first" in errors(running.log()[start:])[-1]
         assert running.workers() == before[2:]
         assert running.loaded()["code"] == "first"
+
+
+def test_where_the_first_template_is_a_fresh_interpreter_too_the_start_names_it(tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    (tmp_path / "site_of_the_test.py").write_text(holding("flock", tmp_path))
+    (tmp_path / "stock_of_the_test.py").write_text(STOCK)
+    ini = INI.replace("{settings}", "worker_class = gevent").replace("{app}", "")
+    code, log = run_to_end(ini, env=environ(tmp_path))
+    assert code == 1
+    (entry,) = errors(log)
+    assert "The start failed: generation 1 could not be loaded" in entry
+    assert entry.endswith("can't be loaded beside itself: set reload_mode = retire_first and restart")
 
 
 def test_usr2_is_refused_with_advice(tmp_path: Path) -> None:

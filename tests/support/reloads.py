@@ -20,6 +20,7 @@ from support.server import Server, serve, wait_for
 MODULE = "site_of_the_test"
 APP = f"paste.app_factory = {MODULE}:make_app"
 CODE = """\
+import sys
 import stock_of_the_test
 from support import supervised
 
@@ -27,7 +28,8 @@ CODE = "first"
 
 def make_app(global_conf, **local_conf):
     app = supervised.make_app(global_conf, **local_conf)
-    app.loaded |= {"code": CODE, "stock": stock_of_the_test.STOCK}
+    green = sorted({"gevent", "eventlet"} & set(sys.modules))
+    app.loaded |= {"code": CODE, "stock": stock_of_the_test.STOCK, "green": green}
     return app
 """
 STOCK = 'STOCK = "first"\n'

@@ -264,7 +264,12 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 10.0
 
 
 def run_to_end(
-    ini: str, *, runner: str = "paster", args: Sequence[str] = (), timeout_s: float = 30.0
+    ini: str,
+    *,
+    runner: str = "paster",
+    args: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 30.0,
 ) -> tuple[int, str]:
     """Run a server that is expected to end by itself (a wrong ini): exit code, and all that it printed."""
     directory = Path(tempfile.mkdtemp(prefix="unicorn-test-")).resolve()
@@ -273,7 +278,7 @@ def run_to_end(
         path = _write_ini(ini, {}, APPLICATION, directory, free_port())
         with (directory / OUTPUT).open("wb") as output:
             popen = subprocess.Popen(
-                command(runner, path, args), cwd=directory, env=environment(mark, {}), start_new_session=True,
+                command(runner, path, args), cwd=directory, env=environment(mark, env or {}), start_new_session=True,
                 preexec_fn=_end_with_us, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
             server = Server(popen, ("127.0.0.1", 0), directory, path, mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..actions import Action, AnnounceWorkers, EquipGeneration, Say, SignalWorker, StartTemplate
+from ..actions import Action, AnnounceWorkers, EquipGeneration, LetGo, Say, SignalWorker, StartTemplate
 from ..events import (
     ForkFailed,
     GenerationEquipped,
@@ -18,8 +18,13 @@ from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing,
 from .reload import fail
 
 
-def begin(plan: Plan, now: float, *, has_predecessor: bool) -> tuple[Arbiter, tuple[Action, ...]]:
-    """The state at the start, and the first actions."""
+def begin(
+    plan: Plan, now: float, *, has_predecessor: bool, forks_first: bool = True
+) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The state at the start, and the first actions. Where the first template is not a fork of this process, the
+    application is loaded once more, beside what the runner has loaded here.
+    """
+    lets_go = plan.policy.retire_first and not forks_first
     first = Generation(1, TemplatePhase.LOADING, now, wanted=plan.wanted, policy=plan.policy, began=now)
     state = Arbiter(
         phase=Phase.STARTING,
@@ -28,8 +33,10 @@ def begin(plan: Plan, now: float, *, has_predecessor: bool) -> tuple[Arbiter, tu
         generations=(first,),
         last_generation=1,
         has_predecessor=has_predecessor,
+        has_let_go=lets_go,
     )
-    return state, (AnnounceWorkers(plan.wanted, None), StartTemplate(1))
+    let_go: tuple[Action, ...] = (LetGo(),) if lets_go else ()
+    return state, (AnnounceWorkers(plan.wanted, None), *let_go, StartTemplate(1))
 
 
 def template_started(state: Arbiter, event: TemplateStarted, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -60,7 +60,7 @@ def fail(
         return state, (Say("error", f"{said}\nCorrect it and send HUP again{exclusion}"), *actions)
     hopeless = reason or state.has_predecessor or not state.policy.can_load_again
     if state.phase is Phase.STARTING and not generation.why and hopeless:
-        advice = ""
+        advice = f"\n{_RETIRE_FIRST}" if exclusion else ""
         if state.has_predecessor:
             advice = f"\nThe arbiter before goes on serving; correct it and send USR2 again{exclusion}"
         state, ended = give_up(state, "the application could not be loaded", now)

@@ -14,6 +14,7 @@ from paste_unicorn.arbiter.actions import (
     ForgetGeneration,
     ForkWorker,
     Leave,
+    LetGo,
     Say,
     SignalWorker,
     StartTemplate,
@@ -225,3 +226,14 @@ def test_events_of_a_generation_that_is_forgotten_change_nothing() -> None:
     ):
         assert story.tell(event) == ()
     assert story.state == before
+
+
+def test_what_the_runner_s_load_opened_is_let_go_before_the_application_is_loaded_beside_it() -> None:
+    plan = Plan(2, replace(POLICY, retire_first=True))
+    state, actions = begin(plan, 0.0, has_predecessor=False, forks_first=False)
+    assert doings(actions) == [AnnounceWorkers(2, None), LetGo(), StartTemplate(1)]
+    assert state.has_let_go
+    for other, forks_first in ((plan, True), (Plan(2, POLICY), False)):
+        state, actions = begin(other, 0.0, has_predecessor=False, forks_first=forks_first)
+        assert LetGo() not in actions
+        assert not state.has_let_go

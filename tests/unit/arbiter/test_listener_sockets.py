@@ -396,3 +396,19 @@ def test_a_successor_says_which_of_the_old_listeners_it_has_by_their_places(tmp_
     assert first.without(first.at(places)).all == first.all[1:]
     for opened in (first, inherited, its_own):
         opened.let_go()
+
+
+def test_a_tcp_listener_that_is_being_drained_may_come_back_and_a_unix_one_is_made_anew(tmp_path: Path) -> None:
+    addresses = [HERE, Address("unix", path=str(tmp_path / "s"))]
+    removed = open_listeners(addresses, TERMS)
+    removed.stop_handshakes()
+    back = OpenListeners(()).changed_to(addresses, TERMS, removed)
+    assert back.all[0] == removed.all[0]
+    assert back.all[1] != removed.all[1]
+    port = int(back.all[0].server_port)
+    assert not connects(("127.0.0.1", port), socket.AF_INET)
+    back.resume_handshakes()
+    assert connects(("127.0.0.1", port), socket.AF_INET)
+    assert connects(str(tmp_path / "s"))
+    removed.close()
+    back.close()
