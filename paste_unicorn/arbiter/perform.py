@@ -165,9 +165,15 @@ class Performer:
         systemd.notify("STOPPING=1")
         self.generations.listeners.stop_handshakes()
 
-    def share_listening(self, action: ShareListening) -> None:
-        self.scoreboard.say_closing()
-        self.succession.not_shared(self.generations.listeners).stop_handshakes()
+    def share_listening(self, action: ShareListening) -> list[Event]:
+        # Before the workers are told: they are gone in no time when they have siblings elsewhere.
+        if self.succession.other_goes_on():
+            self.scoreboard.say_closing()
+            self.succession.not_shared(self.generations.listeners).stop_handshakes()
+        else:
+            self._log.info("The other arbiter stops as well: this one finishes what has been accepted")
+            self.stop_listening(StopListening())
+        return self.succession.came_meanwhile()
 
     def leave(self, action: Leave) -> None:
         listeners = self.generations.listeners

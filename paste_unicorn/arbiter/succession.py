@@ -6,18 +6,23 @@ Never by the runner's command line, which would daemonize again, rewrite the pid
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
+import time
 from dataclasses import dataclass
 
 from ..ops import systemd
 from ..process.channel import Channel
-from ..process.messages import Failed, Serving, Succeed, UnknownMessage
+from ..process.messages import Failed, GoesOn, Message, Serving, Stopping, Succeed, UnknownMessage
 from ..template.starting import exec_module
 from . import pidfile
 from .events import Event, PredecessorGone, SuccessorFailed, SuccessorReady, SuccessorStarted
 from .generations import Generations
 from .given import Runner
 from .listeners import OpenListeners
+
+ANSWER_S = 1.0  # of the other arbiter, which is idle as a rule
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Succession:
         # What the other arbiter has; of one that is not ready yet, what it was given.
         self._shared = predecessor.listeners if predecessor is not None else OpenListeners(())
         self._successor_pid = 0
+        self._is_stopping = False
+        self._came_meanwhile: list[Message] = []  # from the other one, while we waited for its answer
 
     # -- the old one -----------------------------------------------------------------------------------------
 
@@ -76,13 +83,7 @@ class Succession:
             self.successor.close()
             self.successor = None
             return []
-        match received[0]:
-            case Serving(pid, keeps):
-                self._shared = self._shared.at(keeps)
-                return [SuccessorReady(pid)]
-            case Failed(reason):
-                return [SuccessorFailed(reason)]
-        return []
+        return self._take(self.successor, received[0])
 
     def hand_over(self) -> None:
         """At the end: whoever looks for the arbiter finds the new one."""
@@ -103,19 +104,66 @@ class Succession:
             self.predecessor.send(Serving(os.getpid(), keeps))
 
     def read_predecessor(self) -> list[Event]:
-        """The old arbiter says nothing more; that it has ended shows."""
+        """What the old arbiter says; that it has ended shows."""
         assert self.predecessor is not None
         try:
             received = self.predecessor.receive()
         except (BlockingIOError, UnknownMessage):
             return []
         if received is not None:
-            return []
+            return self._take(self.predecessor, received[0])
         self.predecessor.close()
         self.predecessor = None
         return [PredecessorGone()]
 
     # -- both ------------------------------------------------------------------------------------------------
+
+    def _take(self, other: Channel, message: Message) -> list[Event]:
+        match message:
+            case Serving(pid, keeps):
+                self._shared = self._shared.at(keeps)
+                return [SuccessorReady(pid)]
+            case Failed(reason):
+                return [SuccessorFailed(reason)]
+            case Stopping():
+                with contextlib.suppress(OSError):
+                    other.send(Stopping() if self._is_stopping else GoesOn())
+        return []
+
+    def came_meanwhile(self) -> list[Event]:
+        """What the other one said while its answer was waited for."""
+        other = self.predecessor or self.successor
+        came, self._came_meanwhile = self._came_meanwhile, []
+        return [event for one in came if other is not None for event in self._take(other, one)]
+
+    def other_goes_on(self) -> bool:
+        """When this one is about to stop: asks the other one whether it goes on with the sockets.
+
+        A service manager may send TERM to both at once, and each would leave what waits in the queues to the other.
+        One that does not answer is taken to go on.
+        """
+        self._is_stopping = True
+        other = self.predecessor or self.successor
+        if other is None:
+            return False
+        try:
+            other.send(Stopping())
+        except OSError:  # it has gone
+            return False
+        poll = select.poll()
+        poll.register(other, select.POLLIN)
+        deadline = time.monotonic() + ANSWER_S
+        while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            try:
+                received = other.receive()
+            except (BlockingIOError, UnknownMessage):
+                continue
+            if received is None or isinstance(received[0], Stopping):
+                return False
+            if isinstance(received[0], GoesOn):
+                return True
+            self._came_meanwhile.append(received[0])
+        return True
 
     def not_shared(self, listeners: OpenListeners) -> OpenListeners:
         """Those that no other arbiter has: what is in their queues has nobody else."""

@@ -154,6 +154,21 @@ class Exited:
     status: int
 
 
+# -- between two arbiters, in either direction ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """This one stops. Both a question, whether the other one goes on with the sockets, and the answer that it does
+    not.
+    """
+
+
+@dataclass(frozen=True)
+class GoesOn:
+    """This one does."""
+
+
 # -- worker to arbiter ---------------------------------------------------------------------------------------
 
 
@@ -194,7 +209,7 @@ class Imported:
 
 Message: TypeAlias = (
     Load | Equip | Succeed | Fork | ReopenLogs | End | Loaded | Serving | Failed | Forked | ForkFailed | Exited | Ready
-    | Stillborn | Tired | Imported
+    | Stillborn | Tired | Imported | Stopping | GoesOn
 )  # fmt: skip
 
 _KINDS: dict[str, Callable[..., Message]] = {kind.__name__: kind for kind in get_args(Message)}

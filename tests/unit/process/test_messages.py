@@ -18,6 +18,7 @@ from paste_unicorn.process.messages import (
     Fork,
     Forked,
     ForkFailed,
+    GoesOn,
     Imported,
     Inherited,
     Load,
@@ -29,6 +30,7 @@ from paste_unicorn.process.messages import (
     ReopenLogs,
     Serving,
     Stillborn,
+    Stopping,
     Succeed,
     Tired,
     UnknownMessage,
@@ -69,6 +71,8 @@ MESSAGES: tuple[Message, ...] = (
     Stillborn(4711, "Traceback …"),
     Tired(1, 4711, "it has answered 1000 requests"),
     Imported(("/a.py", "/b.py")),
+    Stopping(),
+    GoesOn(),
 )
 
 
