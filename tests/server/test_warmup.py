@@ -113,6 +113,7 @@ HOOK = "support.warmable.pre_fork"
 def test_what_waits_in_the_template_does_not_wait_for_its_hub_in_workers(worker_class: str, pre_fork: str) -> None:
     settings = {"workers": "2", "worker_class": worker_class, "warmup": "/sleeps, /sleeps", "pre_fork": pre_fork}
     with serve(settings=settings, app=APP, ready="/warmed") as server:
+        server.wait_for_log("[INFO] Serving ")
         _check_that_all_are_well(server)
         server.signal(signal.SIGHUP)
         server.wait_for_log("Generation 2 serves")

@@ -142,6 +142,7 @@ def serve(
     daemon: bool = False,
     part: str = "",
     prefix: Sequence[str] = (),
+    programs: Path | None = None,
 ) -> Iterator[Server]:
     """Serve an application under one of the runners (`paster`, `pserve`, `gearbox`), until the `with` ends.
 
@@ -150,16 +151,17 @@ def serve(
     where a file's server will listen. `ready` is a path that is asked until it is answered, with whatever
     status; None: nothing is waited for. With `daemon` the runner's own process is expected to end.
     `part` follows the ini's name on the command line, as in `test.ini#site`. `prefix` is a command that starts another
-    one, as `nice` does.
+    one, as `nice` does. `programs` is the folder of the runner, where it is not that of the Python that runs the tests.
     """
     port = port or free_port()
     directory = Path(tempfile.mkdtemp(prefix="unicorn-test-")).resolve()
+    directory.chmod(0o755)  # for servers that run as somebody else
     mark = uuid.uuid4().hex
     try:
         path = _write_ini(ini, settings or {}, app, directory, port)
         with (directory / OUTPUT).open("wb") as output:
             popen = subprocess.Popen(
-                [*prefix, *command(runner, f"{path}{part}", args)],
+                [*prefix, *command(runner, f"{path}{part}", args, programs)],
                 cwd=directory,
                 env=environment(mark, env or {}),
                 stdin=subprocess.DEVNULL,
@@ -205,9 +207,9 @@ def _write_ini(ini: str | Path | None, settings: Mapping[str, str], app: str, di
     return path
 
 
-def command(runner: str, ini: Path | str, args: Sequence[str] = ()) -> list[str]:
-    """The command line of a runner, out of the environment that runs the tests."""
-    program = str(Path(sys.executable).parent / runner)
+def command(runner: str, ini: Path | str, args: Sequence[str] = (), programs: Path | None = None) -> list[str]:
+    """The command line of a runner, out of the environment that runs the tests or of another one."""
+    program = str((programs or Path(sys.executable).parent) / runner)
     if runner == "paster":
         return [program, "serve", str(ini), *args]
     if runner == "pserve":
