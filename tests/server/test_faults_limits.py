@@ -36,6 +36,11 @@ def few_descriptors(pid: int, spare: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
+def tasks(group: Path) -> int:
+    """Processes and threads in it."""
+    return int((group / "pids.current").read_text())
+
+
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -44,7 +49,9 @@ def test_a_fork_that_fails_is_tried_again_more_and_more_slowly_until_there_is_ro
         server.wait_for_log("[INFO] Serving ")
         everyone = [process.pid for process in server.processes()]
         victim = pids(server, "worker")[0]
-        with limited("pids", len(everyone) - 1, everyone) as group:
+        with limited("pids", "max", everyone) as group:
+            own = len(os.listdir(f"/proc/{victim}/task"))
+            (group / "pids.max").write_text(str(tasks(group) - own))
             send_signal(victim, signal.SIGKILL)
             log = server.wait_for_log("the next try is in 0.8 s")
             tries = [line.partition("[ERROR] ")[2] for line in log.splitlines() if "fork" in line]
@@ -59,12 +66,14 @@ def test_a_reload_for_which_there_are_no_processes_leaves_what_serves() -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         everyone = [process.pid for process in server.processes()]
-        with limited("pids", len(everyone), everyone) as group:
+        with limited("pids", "max", everyone) as group:
+            running = tasks(group)
+            (group / "pids.max").write_text(str(running))
             server.signal(signal.SIGHUP)
             server.wait_for_log("it could not be started: Resource temporarily unavailable")
             assert server.get("/pid").status == 200
             assert [process.pid for process in server.processes()] == everyone
-            (group / "pids.max").write_text(str(len(everyone) + 1))  # a template, and none of its workers
+            (group / "pids.max").write_text(str(running + 1))  # a template, and none of its workers
             server.signal(signal.SIGHUP)
             server.wait_for_log("Could not fork a worker")
             assert server.get("/pid").status == 200

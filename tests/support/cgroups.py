@@ -19,7 +19,7 @@ LAYOUTS = {  # controller to the file of its limit, in both versions of control 
 
 
 @contextlib.contextmanager
-def limited(controller: str, limit: int, pids: Iterable[int]) -> Iterator[Path]:
+def limited(controller: str, limit: int | str, pids: Iterable[int]) -> Iterator[Path]:
     """Put these processes into a group with this limit; back where they were at the end, if they still live.
 
     Skips the test where that is not possible here.
