@@ -245,9 +245,13 @@ class SyncWorker:
             if least_wanted is not None:
                 clients.make_room(least_wanted)
             sock, address = accepted
-            host, port = self._peers.name(listener, address)
-            environs = self._peers.environs(listener.address, host)
-            connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
+            try:
+                host, port = self._peers.name(listener, address)
+                environs = self._peers.environs(listener.address, host)
+                connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
+            except BaseException:
+                sock.close()
+                raise
             clients.add(connection)
             self._fresh.append(connection)
         if len(clients.by_fd) >= self._max_connections:

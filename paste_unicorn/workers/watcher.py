@@ -179,8 +179,9 @@ class Watcher:
     def _relieve(self, running: Connection) -> None:
         """Pass on whoever waits, but the one that is being served and those in the middle of something."""
         leaving, handoff, by_fd = self._leaving, self._handoff, self._clients.by_fd
-        if leaving.draining:
-            return  # nobody else goes on
+        for connection in self._fresh:  # who has just been accepted is no matter of that round of the loop any more
+            if by_fd.get(connection.fd) is connection and not connection.watched:
+                self._clients.watch(connection)
         now, events = monotonic(), dict(self._loop.poll(0))
         if handoff.room_fd in events:
             handoff.room_came()
@@ -191,7 +192,7 @@ class Watcher:
             if self._is_stuck(fd, fd in events):
                 self._accept(fd, now)
         readable = [by_fd[fd] for fd, event in events.items() if fd in by_fd and event == READABLE]
-        for connection in (*readable, *self._fresh, *self._clients.pending):
+        for connection in (*readable, *self._clients.pending):
             if (
                 connection is not running
                 and by_fd.get(connection.fd) is connection
@@ -199,9 +200,6 @@ class Watcher:
                 and not handoff.give(connection, True)
             ):
                 break
-        for connection in self._fresh:  # no longer a matter of this round of the loop
-            if by_fd.get(connection.fd) is connection and not connection.watched:
-                self._clients.watch(connection)
         if self._is_stuck(handoff.fd, handoff.fd in events):
             kept = handoff.pass_back(now)
             if kept is not None:

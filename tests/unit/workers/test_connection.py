@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from paste_unicorn.workers import connection as connection_module
 from paste_unicorn.workers.connection import ClientGone, Connection, SendLimits
 from paste_unicorn.wsgi.environ import Environs, peer_environ
 from paste_unicorn.wsgi.file_wrapper import FileRegion
@@ -109,6 +110,26 @@ def test_a_file_that_became_shorter_cuts_the_connection(ends: tuple[Connection, 
     path.write_bytes(b"short")
     with path.open("rb") as file, pytest.raises(ClientGone, match="shorter"):
         connection.send_file(FileRegion(file.fileno(), 0, 100))
+
+
+def test_a_fast_reader_of_a_large_file_leaves_others_their_turn(
+    ends: tuple[Connection, socket.socket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast it takes what is sent, the loop comes back after a bound."""
+    monkeypatch.setattr(connection_module, "FLUSH_SIZE", 10_000)
+    connection, client = ends
+    path = tmp_path / "file"
+    path.write_bytes(BIG[:35_000])
+    with path.open("rb") as file:
+        connection.send_file(FileRegion(file.fileno(), 0, 35_000))
+    left = []
+    while connection.output:
+        (region,) = connection.output
+        assert isinstance(region, FileRegion)
+        left.append(region.length)
+        assert connection.flush() is not bool(connection.output)
+    assert left == [25_000, 15_000, 5_000]
+    assert read_all(client, 35_000) == BIG[:35_000]
 
 
 def test_waiting_for_more_lets_what_is_unsent_leave(ends: tuple[Connection, socket.socket]) -> None:

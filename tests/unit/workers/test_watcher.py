@@ -283,6 +283,26 @@ def test_while_the_server_stops_nothing_is_passed_on(bench: Bench) -> None:
         assert answer(client) == b"busy"
 
 
+def test_the_loop_goes_on_only_when_the_watcher_has_done_what_it_began(bench: Bench) -> None:
+    """They share the connections: whatever the watcher is doing when the application returns is waited for."""
+    worker = bench.worker(Site("one"))
+    client, connection = worker.client()
+    with worker.running():
+        wait_for(lambda: worker.watcher.started)
+        with worker.watcher._lock:
+            worker.watcher._acting = True
+            client.sendall(REQUEST)
+            assert answer(client) == b"one"
+            client.sendall(REQUEST)
+            client.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert connection.phase is not connection.phase.IDLE
+            worker.watcher._acting = False
+        client.settimeout(10)
+        assert answer(client) == b"one"
+
+
 def test_the_watcher_of_an_idle_worker_is_parked_and_a_request_wakes_it(bench: Bench) -> None:
     worker = bench.worker(Site("one"))
     client, _ = worker.client()

@@ -77,10 +77,11 @@ class Bench:
         listeners: Iterable[Listener] = (),
         gives: bool = True,
         max_connections: int = 1000,
+        trusts: Callable[[str], bool] = lambda host: False,
     ) -> Worker:
         """A worker that does not run yet."""
         self._slots += 1
-        return Worker(self, self._slots, application, tuple(listeners), gives, max_connections)
+        return Worker(self, self._slots, application, tuple(listeners), gives, max_connections, trusts)
 
 
 class Worker:
@@ -94,6 +95,7 @@ class Worker:
         listeners: tuple[Listener, ...],
         gives: bool,
         max_connections: int,
+        trusts: Callable[[str], bool],
     ) -> None:
         self.loop = make_loop()
         self.slot = bench.board.writer(slot)
@@ -110,7 +112,7 @@ class Worker:
             listening=Listening(self.loop, listeners, bench.board, logs.error),
             pair=bench.pair,
             hands_off=gives,
-            peers=Peers(lambda host: False, make_environs, listeners),
+            peers=Peers(trusts, make_environs, listeners),
             parser=HeadParser(
                 limit_request_line=4094, limit_request_fields=100, limit_request_field_size=8190, limit_request_head=0
             ),
@@ -139,7 +141,7 @@ class Worker:
 
     def client(self, environs: Environs | None = None, watched: bool = True) -> tuple[socket.socket, Connection]:
         """A client's socket, and the connection that this worker has to it."""
-        theirs, ours = socket.socketpair()
+        ours, theirs = socket.socketpair()
         theirs.settimeout(10)
         raw = RawSocket(ours.family, ours.type, 0, ours.detach())
         raw.setblocking(False)
