@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from paste_unicorn.ops import access_log, configured
+from paste_unicorn.ops import access_log, capture, configured
 from paste_unicorn.ops.access_format import compile_format
 from paste_unicorn.ops.access_log import AccessLog
 from paste_unicorn.ops.handlers import descriptor_of, file_handlers, reached, reopen_handler
@@ -69,7 +69,7 @@ class Logs:
         if self._follow is not None and self._follow.stream is not None:
             os.dup2(self._follow.stream.fileno(), self.error_fd, inheritable=False)
         if self._captured:
-            self._capture()
+            capture.lead_to(self.error_fd)
 
     def chown(self, uid: int, gid: int) -> None:
         """Give the files of ours, and those that replace them later, to the workers' user. Raises OSError."""
@@ -86,6 +86,8 @@ class Logs:
 
     def close(self) -> None:
         """Take our handlers off and close our files."""
+        if self._captured:
+            capture.back()
         for name in (ERROR, access_log.NAME):
             _forget(logging.getLogger(name))
         for sink in self._sinks:
@@ -95,13 +97,6 @@ class Logs:
         if self._follow is not None:
             os.close(self.error_fd)
         self._sinks, self._syslogs, self._follow, self.access = [], [], None, None
-
-    def _capture(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os.dup2(self.error_fd, 1)
-        os.dup2(self.error_fd, 2)
 
 
 def setup(
@@ -251,14 +246,11 @@ class _Plumbing:
             return
 
     def _capture(self) -> None:
+        self.result._captured = True
+        capture.lead_to(self.result.error_fd)
         # Complaints about the log itself must not go into the log: they keep the standard error that was
         # there.
-        self.result._console.fd = os.dup(self.result._console.fd)
-        self.result._captured = True
-        self.result._capture()
-        # Objects without a descriptor (paster's LazyWriter) would go on writing elsewhere.
-        sys.stdout = open(1, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
+        self.result._console.fd = capture.without(self.result._console.fd)
 
 
 _levels_of_ours: set[str] = set()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ..ops.logs import descriptor_of
+from ..ops import capture
 from ..process import leave
 from ..process.channel import Channel
 from ..process.fork import fork
@@ -72,7 +72,7 @@ def exec_module(module: str, message: Message, fds: Sequence[int], environ: Mapp
         null = os.open(os.devnull, os.O_RDWR)
         opened.callback(os.close, null)
         # With --daemon --log-file descriptors 1 and 2 are /dev/null and the log is only a Python object.
-        out, err = (descriptor_of(stream) for stream in (sys.stdout, sys.stderr))
+        out, err = capture.standard_descriptors()
         moves = [(null, 0), (null if out is None else out, 1), (null if err is None else err, 2)]
         moves.append((theirs.fileno(), CHANNEL_FD))
         # Copies beyond all targets: none of the moves may overwrite the source of a later one.

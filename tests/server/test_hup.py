@@ -302,6 +302,27 @@ def test_loggers_of_the_ini_hold_for_the_arbiter_too(tmp_path: Path) -> None:
         assert "Generation 3" not in two.read_text().partition("Loading generation 3")[2]
 
 
+def test_captured_output_goes_where_the_settings_of_its_generation_say(tmp_path: Path) -> None:
+    code = CODE.replace("def make_app", "print('printed by', CODE)\n\ndef make_app")
+    settings = ["capture_output = true", "errorlog = {directory}/log.1"]
+    with site(tmp_path, *settings, code=code, wait_for_log=False) as running:
+        one, two = (running.server.directory / name for name in ("log.1", "log.2"))
+        wait_for(lambda: "Serving " in one.read_text(), "the start")
+        running.change(running.server.ini, "log.1", "log.2")
+        running.change(running.code, '"first"', '"second"')
+        running.hup()
+        wait_for(lambda: two.exists() and "Generation 2 serves (HUP)" in two.read_text(), "the reload")
+        assert "printed by second" in two.read_text()
+        running.set(drop="capture_output")
+        for number, name in ((3, "third"), (4, "fourth")):
+            running.change(running.code, "CODE = ", f'CODE = "{name}" or ')
+            running.hup()
+            wait_for(lambda number=number: f"Generation {number} serves (HUP)" in two.read_text(), "the reload")
+            assert f"printed by {name}" in running.log()
+        assert "printed" not in one.read_text()
+        assert "third" not in two.read_text()
+
+
 def test_a_number_that_signals_made_is_undone_by_what_the_ini_says(tmp_path: Path) -> None:
     with site(tmp_path) as running:
         os.kill(running.pid, signal.SIGTTIN)
