@@ -91,6 +91,16 @@ def test_the_new_arbiter_answers_and_is_alone_after_term_to_the_old_one(tmp_path
             running.loaded()
 
 
+def test_term_to_the_new_one_leaves_the_old_one_as_it_was(tmp_path: Path) -> None:
+    with upgraded(tmp_path) as (running, new):
+        stop(running, new)
+        running.server.wait_for_log(f"The new arbiter (pid {new}) has ended; this one goes on serving")
+        assert running.arbiters() == [running.pid]
+        assert codes(running) == {"first"}
+        assert errors(running.log()) == []
+        assert ": 2 workers after " in running.reload()
+
+
 def test_connections_survive_and_a_running_request_is_finished(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with upgraded(tmp_path, "keepalive = 60") as (running, new), contextlib.ExitStack() as stack:

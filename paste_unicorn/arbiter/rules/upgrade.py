@@ -56,6 +56,9 @@ def failed(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter,
 
 def successor_exited(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The same for one that has ended."""
+    if event.clean and state.successor is not None and state.successor.is_ready and not state.stop_wanted:
+        said = f"The new arbiter (pid {event.pid}) {event.how}; this one goes on serving"
+        return replace(state, successor=None), (Say("info", said),)
     return _without(state, f"(pid {event.pid}) {event.how}", "", now)
 
 

@@ -194,6 +194,13 @@ def test_one_that_was_killed_is_said() -> None:
     )
 
 
+def test_one_that_was_stopped_again_is_no_alarm() -> None:
+    story = upgraded()
+    said = "The new arbiter (pid 9000) has ended; this one goes on serving"
+    assert sentences(story.ends(SUCCESSOR), "info") == said
+    assert StartSuccessor() in story.signal(Signal.USR2)
+
+
 def test_one_that_dies_after_it_was_ready_is_no_failed_upgrade() -> None:
     story = upgraded()
     assert sentences(story.dies(SUCCESSOR), "error") == (
