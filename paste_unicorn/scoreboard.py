@@ -66,7 +66,7 @@ _CELL = struct.Struct("<BxxxxxxxQdQq40s32s136sQ")
 _CELL_RECEIVED = struct.Struct("<Q")
 _CELL_RECEIVED_OFFSET = 24
 _CELLS_OFFSET = _COUNTERS_OFFSET + 8 * 64
-_SLOT_SIZE = _CELLS_OFFSET + CELLS * _CELL.size
+_SLOT_SIZE = _CELLS_OFFSET + (CELLS + 1) * _CELL.size  # the last one takes what has no cell, and is never read
 _SLOT_SIZE += -_SLOT_SIZE % 4096
 
 

@@ -12,17 +12,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from support.server import RUNNING, Server, serve
 
-# Every class that exists: the tests of `tests/server` run once for each.
-WORKER_CLASSES = ("sync",)
+# Every class that exists: tests that ask for `worker_class`, or for `server`, run once for each, unless their module
+# names fewer by `WORKER_CLASSES`: where what they judge is done by arbiter and template, the same for all.
+WORKER_CLASSES = ("sync", "gevent", "eventlet")
 
 LOG_LIMIT = 20_000  # characters of a server's log that are shown, the last ones
 
 
-@pytest.fixture(scope="module", params=WORKER_CLASSES)
-def worker_class(request: pytest.FixtureRequest) -> str:
-    """The kind of worker to test."""
-    name: str = request.param
-    return name
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`worker_class`: the kind of worker to test."""
+    own = any("worker_class" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "worker_class" in metafunc.fixturenames and not own:
+        classes = getattr(metafunc.module, "WORKER_CLASSES", WORKER_CLASSES)
+        metafunc.parametrize("worker_class", classes, scope="module")
 
 
 @pytest.fixture

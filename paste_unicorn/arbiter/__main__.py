@@ -16,7 +16,7 @@ from ..process.hooks import Hooks
 from ..process.identity import title_name
 from ..process.messages import LONGEST_REASON, Failed, Succeed
 from ..settings.hooks import HookError
-from ..template.again import read_local_conf, settle_again
+from ..template.again import read_local_conf, resolve_again, settle_again
 from ..template.loading import LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
 from .arbiter import Inheritance, run
@@ -52,7 +52,7 @@ def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inherita
     origin = succeed.origin
     restore_interpreter(origin, succeed.python_path)
     local_conf = read_local_conf(origin)
-    settings = settle_again(origin, local_conf)
+    settings = settle_again(resolve_again(origin, local_conf))
     logs = open_logs(settings, origin.ini_path, variables_of(origin))
     runner = Runner(
         watch_files=None,

@@ -15,6 +15,8 @@ import socket
 import time
 from collections.abc import Callable
 from logging.handlers import SysLogHandler
+from socket import getaddrinfo
+from socket import socket as Socket  # bound before a worker class may replace it
 from typing import Any, NamedTuple
 
 from paste_unicorn.ops.sink import LogsProblem
@@ -137,9 +139,9 @@ class SyslogSink:
         """
         kind = socket.SOCK_STREAM if self._address.stream else socket.SOCK_DGRAM
         if self._target is None:
-            found = socket.getaddrinfo(self._address.host, self._address.port, 0, kind)[0]
+            found = getaddrinfo(self._address.host, self._address.port, 0, kind)[0]
             self._family, self._target = found[0], found[4]
-        sock = socket.socket(self._family, kind)
+        sock = Socket(self._family, kind)
         try:
             if self._address.stream:
                 sock.settimeout(_CONNECT_S)

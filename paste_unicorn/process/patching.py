@@ -30,17 +30,20 @@ def check_installed(worker_class: str) -> None:
 
 def patch(worker_class: str) -> tuple[str, ...]:
     """Replace what would block, in this process and its children; the modules that were imported too early for it.
+    Nothing for other classes.
 
     Raises NoSuchLibrary. Signals and forks stay the originals: they are the server's.
     """
     check_installed(worker_class)
+    if worker_class not in GREEN:
+        return ()
     early = tuple(name for name in _PATCHED_TOO_LATE if name in sys.modules)
-    if worker_class == "gevent":
-        importlib.import_module("gevent.monkey").patch_all(os=False, signal=False)
-    elif worker_class == "eventlet":
-        with warnings.catch_warnings():
-            # It says of itself that it is retiring, in every process that imports it; the log says so once.
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        # Of what was imported too early, and that Eventlet is retiring: the log says so, once.
+        warnings.simplefilter("ignore")
+        if worker_class == "gevent":
+            importlib.import_module("gevent.monkey").patch_all(os=False, signal=False)
+        else:
             importlib.import_module("eventlet").monkey_patch(os=False)
     return early
 
@@ -57,14 +60,27 @@ def original(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def give_up_hub(worker_class: str) -> None:
+    """In a template that waits for nothing but its orders from now on: Eventlet's hub goes, with its epoll object, in
+    which workers would find what others have registered. Patching made it, and whoever waits makes another one.
+
+    Gevent makes its own anew in each child.
+    """
+    if worker_class == "eventlet":
+        hubs = importlib.import_module("eventlet.hubs")
+        poll: Any = getattr(hubs.get_hub(), "poll", None)
+        if hasattr(poll, "close"):
+            poll.close()
+        hubs.use_hub(hubs.get_default_hub())
+
+
 def after_fork(worker_class: str) -> None:
     """In a worker, before anything waits: a hub that the template had is not this process's."""
     if worker_class == "gevent":
         importlib.import_module("gevent").reinit()
         give_up_children(worker_class)
-    elif worker_class == "eventlet":
-        hubs = importlib.import_module("eventlet.hubs")
-        hubs.use_hub(hubs.get_default_hub())
+    else:
+        give_up_hub(worker_class)
 
 
 def give_up_children(worker_class: str) -> None:

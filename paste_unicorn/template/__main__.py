@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import traceback
@@ -17,7 +18,7 @@ from ..process.identity import allow_connections, set_title, title_name
 from ..process.lifeline import Lifeline
 from ..process.messages import LONGEST_REASON, Failed, Load
 from ..scoreboard import Scoreboard
-from .again import read_local_conf, settle_again
+from .again import read_local_conf, resolve_again, settle_again
 from .forking import Equipment, Template
 from .loading import LoadProblem, load_application, restore_interpreter, threads_of_the_application
 from .starting import CHANNEL_FD
@@ -56,7 +57,11 @@ def main() -> NoReturn:
 
 def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str, str]) -> Equipment:
     origin = load.origin
-    settings = settle_again(origin, local_conf)
+    # What is made before the library patches keeps to the originals.
+    reports, handoff = socket.socket(fileno=fds[2]), HandoffPair.from_fds(fds[3], fds[4])
+    resolved = resolve_again(origin, local_conf)
+    early = _patch(resolved.readable.processes.worker_class)
+    settings = settle_again(resolved)
     ini = title_name(settings.processes, origin.ini_path)
     set_title("template", ini, load.generation)
     recipe = origin.recipe
@@ -73,8 +78,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     except LogsProblem as problem:
         raise LoadProblem(str(problem)) from None
     backtraces.arm(logs.error_fd)
-    reports, handoff = socket.socket(fileno=fds[2]), HandoffPair.from_fds(fds[3], fds[4])
-    _patch(settings.processes.worker_class, logs)  # what was made before keeps to the originals
+    _say_how_it_is_patched(settings.processes.worker_class, early, logs)
     application = load_application(recipe)
     logs.enable()
     allow_connections(settings.processes.worker_connections)
@@ -98,18 +102,24 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     )
 
 
-def _patch(worker_class: str, logs: Logs) -> None:
-    if worker_class not in patching.GREEN:
-        return
-    try:
-        early = patching.patch(worker_class)
-    except patching.NoSuchLibrary as problem:
-        raise LoadProblem(f"worker_class = {worker_class}: {problem}") from None
+def _patch(worker_class: str) -> tuple[str, ...]:
+    """What was imported too early for it. A library that isn't there is told with all other problems."""
+    with contextlib.suppress(patching.NoSuchLibrary):
+        return patching.patch(worker_class)
+    return ()
+
+
+def _say_how_it_is_patched(worker_class: str, early: tuple[str, ...], logs: Logs) -> None:
     if early:
         logs.error.warning(
-            "worker_class = %s: %s was imported before it could be patched (by a hook, or by the config file): what it "
-            "does may block all requests of a worker", worker_class, ", ".join(early),
+            "worker_class = %s: %s was imported before it could be patched (by the config file, or as this interpreter "
+            "started): what it does may block all requests of a worker", worker_class, ", ".join(early),
         )  # fmt: skip
+    if worker_class == "eventlet":
+        logs.error.info(
+            "worker_class = eventlet: Eventlet is maintained, but its authors advise against it for what is new; "
+            "gevent does the same here"
+        )
 
 
 if __name__ == "__main__":

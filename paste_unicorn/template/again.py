@@ -9,7 +9,7 @@ from paste.deploy import loadwsgi
 
 from ..process.identity import IdentityProblem, check_user
 from ..process.messages import Origin
-from ..settings.resolve import Settings, Source, resolve
+from ..settings.resolve import Resolved, Settings, Source, resolve
 from .judging import settle_and_judge
 from .loading import LoadProblem
 
@@ -40,11 +40,15 @@ def read_local_conf(origin: Origin) -> dict[str, str]:
     return {str(name): str(value) for name, value in context.local_conf.items()}
 
 
-def settle_again(origin: Origin, local_conf: dict[str, str]) -> Settings:
-    """The settings in these texts, and this process made what they say: directory, mask, environment, import path.
-    Raises LoadProblem with everything that is wrong, hooks that can't be imported included.
+def resolve_again(origin: Origin, local_conf: dict[str, str]) -> Resolved:
+    """What these texts say, right or wrong; no hook has been imported yet."""
+    return resolve(local_conf, Source(origin.ini_path, origin.section), os.environ)
+
+
+def settle_again(resolved: Resolved) -> Settings:
+    """The settings, and this process made what they say: directory, mask, environment, import path. Raises LoadProblem
+    with everything that is wrong, hooks that can't be imported included.
     """
-    resolved = resolve(local_conf, Source(origin.ini_path, origin.section), os.environ)
     problems, settings = settle_and_judge(resolved), resolved.settings
     if problems or settings is None:
         raise LoadProblem("\n".join(str(problem) for problem in problems))

@@ -115,7 +115,9 @@ class Template:
             signal.signal(number, _do_nothing)
         signal.signal(signal.SIGCHLD, _do_nothing)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        patching.give_up_children(self._equipment.settings.processes.worker_class)
+        worker_class = self._equipment.settings.processes.worker_class
+        patching.give_up_children(worker_class)
+        patching.give_up_hub(worker_class)
 
     def _warm_up(self) -> None:
         """A warm-up that fails is a load that failed."""

@@ -11,7 +11,10 @@ from greenlet import getcurrent
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that it is retiring is said once, in the log
     from eventlet import hubs
-    from eventlet.timeout import Timeout
+
+
+class _TooLong(Exception):
+    """Nothing has happened in time: no timeout of the application's, which are for the application."""
 
 
 class EventletHub:
@@ -22,6 +25,7 @@ class EventletHub:
         self.greenlet: Any = self._hub.greenlet
         self._main: Any = None
         self._running = False
+        self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
         """Call back when `fd` is readable, and every so many seconds, until `stop`."""
@@ -50,8 +54,26 @@ class EventletHub:
 
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
         """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
+        # Not by `trampoline`, which waits for one of both only.
+        hub, current = self._hub, getcurrent()
+        is_over = False
+
+        def wake(_: object) -> None:
+            if not is_over:  # both may be called in one turn of the hub, and one that was removed in it
+                current.switch()
+
+        kinds = (hub.READ,) * readable + (hub.WRITE,) * writable
+        listeners = [hub.add(kind, fd, wake, wake, lambda: None) for kind in kinds]
+        timer = hub.schedule_call_global(timeout_s, current.throw, _TooLong)
+        self.waiting.add(fd)
         try:
-            hubs.trampoline(fd, read=readable, write=writable, timeout=timeout_s, timeout_exc=Timeout)
-        except Timeout:
+            hub.switch()
+        except _TooLong:
             return False
+        finally:
+            is_over = True
+            self.waiting.discard(fd)
+            timer.cancel()
+            for listener in listeners:
+                hub.remove(listener)
         return True

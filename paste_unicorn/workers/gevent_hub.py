@@ -12,6 +12,10 @@ from greenlet import getcurrent
 _READ, _WRITE = 1, 2  # libev's
 
 
+class _TooLong(Exception):
+    """Nothing has happened in time: no timeout of the application's, which are for the application."""
+
+
 class GeventHub:
     """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
 
@@ -20,6 +24,7 @@ class GeventHub:
         self.greenlet: Any = self._hub
         self._main: Any = None
         self._watchers: list[Any] = []
+        self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
         """Call back when `fd` is readable, and every so many seconds, until `stop`."""
@@ -53,10 +58,12 @@ class GeventHub:
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
         """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
         watcher = self._hub.loop.io(fd, _READ * readable | _WRITE * writable)
+        self.waiting.add(fd)
         try:
-            gevent.socket.wait(watcher, timeout_s, TimeoutError())
-        except TimeoutError:
+            gevent.socket.wait(watcher, timeout_s, _TooLong())
+        except _TooLong:
             return False
         finally:
+            self.waiting.discard(fd)
             watcher.close()
         return True

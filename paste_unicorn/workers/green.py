@@ -28,6 +28,7 @@ class Hub(Protocol):
     """What we need of a library's hub."""
 
     greenlet: Any
+    waiting: set[int]  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None: ...
 
@@ -44,6 +45,7 @@ class GreenClients(Clients):
     """Connections of which several may run at a time."""
 
     running: dict[Connection, Any]  # to its greenlet
+    waiting: set[int]  # descriptors of those whose application waits for their client
 
     def readable(self, connection: Connection) -> None:
         if connection.phase is RUNNING:
@@ -74,8 +76,10 @@ class GreenClients(Clients):
             self._loop.remove(connection.fd)
             connection.watched = 0
         lane = self.running.get(connection)
-        if lane is not None and not connection.has_left:
-            connection.has_left = True
+        if lane is None or connection.has_left:
+            return
+        connection.has_left = True
+        if connection.fd not in self.waiting:  # else it sees that by itself, where it reads or writes
             lane.throw(ClientLeft)
 
 
@@ -90,11 +94,13 @@ class GreenWorker(SyncWorker):
         super().__init__(**given)
         self._hub = hub
         self._clients.running = {}
+        self._clients.waiting = hub.waiting
         self._exchange.note_responses()
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
         self._is_called = False  # another round has been asked for
         self._is_over = False
+        self._fault: Exception | None = None  # of the server itself
         self._round = self._rounds()
         self._go_round = self._round.send
 
@@ -103,6 +109,8 @@ class GreenWorker(SyncWorker):
         self._begin()
         next(self._round)
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
+        if self._fault is not None:
+            raise self._fault
 
     def _on_ready(self) -> None:
         self._is_called = False
@@ -112,6 +120,9 @@ class GreenWorker(SyncWorker):
             self._go_round(self._loop.poll(0))
         except StopIteration:
             self._is_over = True
+        except Exception as error:  # the hub would print it, and go on
+            self._fault, self._is_over = error, True
+        if self._is_over:
             self._hub.stop()
             return
         if self._clients.pending:
@@ -129,7 +140,11 @@ class GreenWorker(SyncWorker):
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         connection.phase = RUNNING
         connection.deadline = float("inf")
-        lane = self._lanes.pop() if self._lanes else greenlet(self._lane, self._hub.greenlet)
+        lanes, lane = self._lanes, None
+        while lanes and (lane is None or lane.dead):
+            lane = lanes.pop()
+        if lane is None or lane.dead:
+            lane = greenlet(self._lane, self._hub.greenlet)
         self._clients.running[connection] = lane
         # Comes back when the application waits for something, or is done.
         lane.switch(connection, head, body, length)
@@ -137,31 +152,42 @@ class GreenWorker(SyncWorker):
     def _lane(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """One request after the other, with nothing in between."""
         while True:
-            self._run_one(connection, head, body, length)
-            if len(self._lanes) >= _KEPT:
+            if not self._run_one(connection, head, body, length) or len(self._lanes) >= _KEPT:
                 return
             self._lanes.append(getcurrent())
+            del connection, head, body
             connection, head, body, length = self._hub.greenlet.switch()
 
-    def _run_one(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+    def _run_one(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> bool:
+        """Whether its greenlet may have another one: what an application waited for may still call one that was ended
+        from outside.
+        """
         cells, counters, clients = self._cells, self._slot.counters, self._clients
         if cells:
             connection.cell = cells.pop()
         else:
             connection.cell = CELLS  # nobody reads that one: it is only counted
             counters[UNCELLED] += 1
+        response = None
         try:
             response = self._exchange.run(connection, head, body, head.keep, length)
-        finally:
-            del clients.running[connection]
-            connection.response = None
-            connection.phase = IDLE  # what follows says what it waits for
-            if connection.cell < CELLS:
-                cells.append(connection.cell)
-            else:
-                counters[UNCELLED] -= 1
+        except BaseException as error:
+            self._slot.end(connection.cell)
+            if not isinstance(error, ClientLeft):  # which may hit a hook
+                self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+        del clients.running[connection]
+        connection.response = None
+        connection.phase = IDLE  # what follows says what it waits for
+        if connection.cell < CELLS:
+            cells.append(connection.cell)
+        else:
+            counters[UNCELLED] -= 1
+        if response is None:
+            clients.drop(connection)
+            return False
         self._guard(lambda one: clients.finish(one, response), connection)
-        connection.has_left = False
+        was_ended, connection.has_left = connection.has_left, False
         clients.watch_again(connection)
         if clients.pending:
             self._again()
+        return not was_ended

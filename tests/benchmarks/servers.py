@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from venvs import GUNICORN, OURS, CannotInstall, environment
+from venvs import GUNICORN, GUNICORN_GREEN, OURS, OURS_GREEN, CannotInstall, environment
 
 HERE = Path(__file__).resolve().parent
 
@@ -20,6 +20,7 @@ use = egg:gunicorn#main
 host = 127.0.0.1
 port = {port}
 workers = 1
+worker_class = {worker_class}
 loglevel = warning
 
 [app:main]
@@ -46,10 +47,15 @@ def _program(line: str) -> Callable[[Path, int, Path], list[str]]:
     return command
 
 
-def _ours(binaries: Path, port: int, workdir: Path) -> list[str]:
-    ini = workdir / "speed.ini"
-    ini.write_text(OUR_INI.format(port=port))
-    return [str(binaries / "paster"), "serve", str(ini)]
+def _ours(worker_class: str) -> Callable[[Path, int, Path], list[str]]:
+    """Ours with workers of this class."""
+
+    def command(binaries: Path, port: int, workdir: Path) -> list[str]:
+        ini = workdir / "speed.ini"
+        ini.write_text(OUR_INI.format(port=port, worker_class=worker_class))
+        return [str(binaries / "paster"), "serve", str(ini)]
+
+    return command
 
 
 def _floor(binaries: Path, port: int, workdir: Path) -> list[str]:
@@ -91,7 +97,9 @@ _GUNICORN = "--bind 127.0.0.1:{port} --workers 1 --log-level warning hello:app"
 
 SERVERS = (
     Server("floor", _floor),
-    Server("ours", _ours, OURS, "gunicorn"),
+    Server("ours", _ours("sync"), OURS, "gunicorn"),
+    Server("ours-gevent", _ours("gevent"), OURS_GREEN, "gunicorn", "ours-green"),
+    Server("ours-eventlet", _ours("eventlet"), OURS_GREEN, "gunicorn", "ours-green"),
     _peer("freastal", _python("import freastal; freastal.serve(app, '127.0.0.1', {port})")),
     # It imports pkg_resources.
     Server(
@@ -117,4 +125,11 @@ SERVERS = (
     _peer("waitress", _program("waitress-serve --listen 127.0.0.1:{port} hello:app")),
     Server("gunicorn", _program("gunicorn " + _GUNICORN), GUNICORN, "gunicorn"),
     Server("gunicorn-gthread", _program("gunicorn --threads 4 " + _GUNICORN), GUNICORN, "gunicorn", "gunicorn"),
+    Server(
+        "gunicorn-gevent",
+        _program("gunicorn --worker-class gevent " + _GUNICORN),
+        GUNICORN_GREEN,
+        "gunicorn",
+        "gunicorn-green",
+    ),
 )

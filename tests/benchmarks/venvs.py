@@ -20,6 +20,10 @@ PASTE = ("PasteDeploy>=3.1", "PasteScript>=3.7", "setuptools>=75.8.2,<80.9")
 OURS = ("-e", str(REPOSITORY))
 # It doesn't declare `packaging`, but imports it.
 GUNICORN = ("gunicorn==27.*", "packaging", *PASTE)
+# Both sides with the same release of Gevent.
+GEVENT = "gevent==26.9.0"
+OURS_GREEN = (*OURS, GEVENT, "eventlet==0.41.3")
+GUNICORN_GREEN = (*GUNICORN, GEVENT)
 
 
 class CannotInstall(RuntimeError):

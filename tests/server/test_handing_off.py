@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import signal
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ BODY_HALF = 5
 @pytest.fixture
 def two_workers(worker_class: str) -> Iterator[Server]:
     with serve(settings={"workers": "2", "worker_class": worker_class, "keepalive": "60"}) as server:
+        server.wait_for_log("[INFO] Serving ")
         yield server
 
 
@@ -27,6 +30,13 @@ def pid_of(client: Client) -> int:
     answer = client.read_answer()
     assert not answer.closes, answer
     return int(answer.body)
+
+
+def has_arrived(client: Client) -> bool:
+    """Whether what the client has sent waits to be read, or has been (man 7 tcp, SIOCOUTQ): busy processors take their
+    time, and do it in any order.
+    """
+    return fcntl.ioctl(client.sock, termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
 
 def retire(pid: int) -> None:
@@ -40,11 +50,11 @@ def workers(server: Server) -> list[int]:
 
 
 class Gate:
-    """A request that occupies a worker until `open`."""
+    """A request that runs until `open`; `alone`: and nothing else in its worker, whatever its class."""
 
-    def __init__(self, server: Server, name: str = "gate") -> None:
+    def __init__(self, server: Server, name: str = "gate", alone: bool = False) -> None:
         self.path: Path = server.directory / name
-        self.request = request_bytes("GET", f"/wait-for-file?path={self.path}")
+        self.request = request_bytes("GET", f"/wait-for-file?path={self.path}{'&alone' if alone else ''}")
 
     def occupy(self, client: Client) -> None:
         client.send(self.request)
@@ -62,7 +72,7 @@ def client_of(server: Server, pid: int) -> Iterator[Client]:
         if pid_of(first) == pid:
             yield first
             return
-        gate = Gate(server, f"gate-{pid}")
+        gate = Gate(server, f"gate-{pid}", alone=True)
         gate.occupy(first)
         second = stack.enter_context(server.connect())
         assert pid_of(second) == pid
@@ -150,6 +160,7 @@ def test_body_that_is_arriving_is_read_and_answered_by_the_worker_that_has_begun
     with two_workers.connect() as client, two_workers.connect() as probe:
         pid = pid_of(client)
         client.send(data[:-BODY_HALF])
+        wait_for(lambda: has_arrived(client), "the kernel has it on the other side")
         # Whatever the loop had to read before this was answered has been read.
         while pid_of(probe) != pid:
             probe.close()
@@ -204,8 +215,9 @@ def test_connections_of_all_kinds_go_to_the_next_generation(two_workers: Server)
 
 def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_class: str) -> None:
     """And its connections go on to the next generation, which does not have that listener."""
-    with serve(settings={"workers": "1", "worker_class": worker_class, "backlog": "64", "keepalive": "60"}) as server:
-        gate = Gate(server)
+    settings = {"workers": "1", "worker_class": worker_class, "backlog": "64", "keepalive": "60"}
+    with serve(settings=settings) as server:
+        gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
             pid = pid_of(busy)
@@ -238,14 +250,11 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
 
 def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str) -> None:
     settings = {
-        "workers": "1",
-        "worker_class": worker_class,
-        "bind": "unix:{directory}/one",
-        "backlog": "64",
+        "workers": "1", "worker_class": worker_class, "bind": "unix:{directory}/one", "backlog": "64",
         "keepalive": "60",
-    }
+    }  # fmt: skip
     with serve(settings=settings) as server:
-        gate = Gate(server)
+        gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
             pid = pid_of(busy)
@@ -309,12 +318,10 @@ def test_without_handoff_clients_wait_behind_a_long_request(worker_class: str, o
 # -- stop ------------------------------------------------------------------------------------------------------
 
 
-def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(
-    two_workers: Server, one_at_a_time: None
-) -> None:
+def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_workers: Server) -> None:
     """It is in nobody's hands: whoever drains takes it out."""
     oldest, youngest = workers(two_workers)
-    gate = Gate(two_workers)
+    gate = Gate(two_workers, alone=True)
     with client_of(two_workers, oldest) as client, client_of(two_workers, youngest) as busy:
         gate.occupy(busy)
         two_workers.signal(signal.SIGTTOU)
@@ -330,7 +337,7 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(
     assert two_workers.wait() == 0
 
 
-def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server, one_at_a_time: None) -> None:
+def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
     """A registration in a shared epoll object would outlive the hand-off."""
     (template,) = two_workers.titled("unicorn: template")
     links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]

@@ -10,6 +10,8 @@ from support.changing import Site, changing_site
 from support.server import wait_for
 from support.traffic import STEADY, Traffic, idle
 
+WORKER_CLASSES = ("sync",)
+
 IDLE = 100
 
 

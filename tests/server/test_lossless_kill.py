@@ -11,6 +11,8 @@ from support.listeners import listening
 from support.server import wait_for
 from support.traffic import STEADY, Traffic
 
+WORKER_CLASSES = ("sync",)
+
 
 def ready(site: Site) -> list[int]:
     return listening(site.server.port, site.workers())

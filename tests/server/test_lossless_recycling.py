@@ -8,6 +8,8 @@ from support.changing import changing_site
 from support.server import wait_for
 from support.traffic import STEADY, Traffic, idle
 
+WORKER_CLASSES = ("sync",)
+
 IDLE = 100
 
 

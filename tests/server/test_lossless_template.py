@@ -9,6 +9,8 @@ from support.changing import changing_site
 from support.kills import cost_of, kill
 from support.traffic import NOTHING, STEADY, Traffic, idle
 
+WORKER_CLASSES = ("sync",)
+
 IDLE = 100
 
 

@@ -10,6 +10,8 @@ from support.processes import is_alive, send_signal, wait_until_gone
 from support.server import wait_for
 from support.traffic import STEADY, Traffic, idle
 
+WORKER_CLASSES = ("sync",)
+
 IDLE = 100
 
 

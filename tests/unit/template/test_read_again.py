@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paste_unicorn.process.messages import Origin, Recipe
-from paste_unicorn.template.again import read_local_conf, settle_again
+from paste_unicorn.template.again import read_local_conf, resolve_again, settle_again
 from paste_unicorn.template.loading import LoadProblem
 
 INI = """\
@@ -98,10 +98,8 @@ def test_a_file_that_is_gone_is_a_problem_of_the_load(origin: Origin) -> None:
 
 def test_the_process_is_made_what_the_settings_say(origin: Origin, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    settings = settle_again(
-        origin,
-        {"workers": "2", "chdir": str(tmp_path / "there"), "umask": "0o027", "raw_env": "COLOUR=blue"},
-    )
+    local_conf = {"workers": "2", "chdir": str(tmp_path / "there"), "umask": "0o027", "raw_env": "COLOUR=blue"}
+    settings = settle_again(resolve_again(origin, local_conf))
     assert settings.processes.workers == 2
     assert os.getcwd() == str(tmp_path / "there")
     assert os.environ["COLOUR"] == "blue"
@@ -121,6 +119,6 @@ def test_all_that_is_wrong_with_settings_is_a_problem_of_the_load(
     origin: Origin, local_conf: dict[str, str], reasons: list[str]
 ) -> None:
     with pytest.raises(LoadProblem) as raised:
-        settle_again(origin, local_conf)
+        settle_again(resolve_again(origin, local_conf))
     for reason in reasons:
         assert reason in str(raised.value)
