@@ -75,7 +75,6 @@ CODES = [
     ('CODE = "first"', 'raise LookupError("at import")', ["LookupError: at import", "Traceback", "_of_the_test.py"]),
     ("    return app", '    raise RuntimeError("in the factory")', ["RuntimeError: in the factory", "Traceback"]),
     ("    return app", '    raise SystemExit("it leaves")', ["SystemExit: it leaves", "Traceback"]),
-    ("import stock_of_the_test", "import no_such_module", ["No module named 'no_such_module'", "Traceback"]),
 ]
 
 
@@ -86,9 +85,7 @@ def test_code_that_can_t_be_loaded(good: Site, old: str, new: str, said: list[st
 
 
 SETTINGS = [
-    ("wrokers = 3", ["[server:main] wrokers: unknown setting; did you mean", "test.ini:"]),
-    ("workers = many", ["[server:main] workers:", "test.ini:"]),
-    ("wrokers = 3\ntimeout = soon", ["wrokers: unknown setting", "[server:main] timeout:"]),
+    ("wrokers = 3\ntimeout = soon", ["test.ini:", "[server:main] wrokers: unknown setting; did you mean", "timeout:"]),
     ("worker_class = nonsense", ["worker_class"]),
     ("post_fork = no.such.hook", ["post_fork", "can't be imported"]),
     ("errorlog = /nowhere/at/all/log", ["errorlog", "/nowhere/at/all/log"]),
