@@ -45,6 +45,10 @@ class Phase(IntEnum):
 HEAD, IDLE, BODY, RUNNING, WRITING, DRAINING, LINGERING = Phase
 
 
+# What most connections have to send; one of their own would be 760 bytes for each.
+_NOTHING: deque[bytes | memoryview | FileRegion] = deque(maxlen=0)
+
+
 class ClientGone(ConnectionError):
     """The client closed the connection, or takes nothing any more: the rest of the answer has no reader."""
 
@@ -107,7 +111,7 @@ class Connection:
         self.deadline = 0.0  # when the phase must be over, in monotonic seconds
         self.head: Head | None = None  # of the request whose body is arriving
         self.incoming: Incoming | None = None  # that body
-        self.output: deque[bytes | memoryview | FileRegion] = deque()  # unsent, in order
+        self.output: deque[bytes | memoryview | FileRegion] = _NOTHING  # unsent, in order
         self.unsent = 0  # bytes in `output` that are held in memory (file regions are not)
         self.close_when_sent = False
         self.linger = False  # the client may still be sending: read on for a while before closing
@@ -132,7 +136,7 @@ class Connection:
 
     def _hold(self, data: bytes | memoryview) -> None:
         """Keep what the kernel did not take; where that is too much, wait for the client. Raises ClientGone."""
-        self.output.append(data)
+        self._append(data)
         self.unsent += len(data)
         while self.unsent > self.limits.response_buffer and not self.flush():
             if not self.limits.wait(self.fd, False, True, self.limits.send_timeout_s):
@@ -140,8 +144,13 @@ class Connection:
 
     def send_file(self, region: FileRegion) -> None:
         """The same for a part of a file; the descriptor is duplicated, since the application may close its own."""
-        self.output.append(FileRegion(os.dup(region.fd), region.offset, region.length))
+        self._append(FileRegion(os.dup(region.fd), region.offset, region.length))
         self.flush()
+
+    def _append(self, part: bytes | memoryview | FileRegion) -> None:
+        if self.output is _NOTHING:
+            self.output = deque()
+        self.output.append(part)
 
     def flush(self) -> bool:
         """Send what the kernel takes now, up to FLUSH_SIZE; says whether all is sent. Raises ClientGone."""
@@ -203,7 +212,7 @@ class Connection:
         for part in self.output:
             if isinstance(part, FileRegion):
                 os.close(part.fd)
-        self.output.clear()
+        self.output = _NOTHING
         if fork.application_forked:
             # A child of the application may hold the socket as well: to close ours would tell the client nothing.
             with contextlib.suppress(OSError):

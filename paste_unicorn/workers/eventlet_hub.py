@@ -24,7 +24,8 @@ class EventletHub:
         self._hub: Any = hubs.get_hub()
         self.greenlet: Any = self._hub.greenlet
         self._main: Any = None
-        self._running = False
+        self._listener: Any = None
+        self._running = self._has_let_go = False
         self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
@@ -37,11 +38,11 @@ class EventletHub:
                 hub.schedule_call_global(every_s, again)
                 on_time()
 
-        listener = hub.add(hub.READ, fd, lambda _: on_ready(), lambda *_: None, lambda: None)
+        self._listener = hub.add(hub.READ, fd, lambda _: on_ready(), lambda *_: None, lambda: None)
         hub.schedule_call_global(every_s, again)
         self._main = getcurrent()
         hub.switch()
-        hub.remove(listener)
+        hub.remove(self._listener)
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -51,6 +52,18 @@ class EventletHub:
     def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None:
         """Call back in the next round of the hub, or after so many seconds."""
         self._hub.schedule_call_global(after_s, callback)
+
+    def let_go(self) -> None:
+        """In a child that the application has forked: a hub with an epoll object of its own, which does not call us
+        back.
+        """
+        hub = self._hub
+        self._running, self._has_let_go = False, True
+        if hasattr(hub.poll, "close"):
+            hub.poll = type(hub.poll)()
+        hub.remove(self._listener)
+        for fd in {*hub.listeners[hub.READ], *hub.listeners[hub.WRITE]}:
+            hub.register(fd, new=True)
 
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
         """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
@@ -76,4 +89,6 @@ class EventletHub:
             timer.cancel()
             for listener in listeners:
                 hub.remove(listener)
+            while self._has_let_go:
+                self.greenlet.switch()
         return True

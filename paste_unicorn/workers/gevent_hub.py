@@ -24,6 +24,7 @@ class GeventHub:
         self.greenlet: Any = self._hub
         self._main: Any = None
         self._watchers: list[Any] = []
+        self._has_let_go = False
         self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
@@ -55,6 +56,13 @@ class GeventHub:
 
         timer.start(ring)
 
+    def let_go(self) -> None:
+        """In a child that the application has forked: a loop of its own, which does not call us back."""
+        gevent.reinit(self._hub)  # first of all: until then it is its parent's epoll object
+        self._has_let_go = True
+        for watcher in self._watchers:
+            watcher.stop()
+
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
         """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
         watcher = self._hub.loop.io(fd, _READ * readable | _WRITE * writable)
@@ -66,4 +74,6 @@ class GeventHub:
         finally:
             self.waiting.discard(fd)
             watcher.close()
+            while self._has_let_go:
+                self.greenlet.switch()
         return True

@@ -8,6 +8,7 @@ to the round that started it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import IO, Any, Protocol
 
@@ -15,6 +16,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from ..http.parser import Head
 from ..scoreboard import CELLS, UNCELLED
+from ..wsgi.file_wrapper import FileRegion
 from .clients import Clients
 from .connection import IDLE, RUNNING, Connection
 from .leaving import TICK_S
@@ -36,9 +38,28 @@ class Hub(Protocol):
 
     def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 class ClientLeft(GreenletExit):  # type: ignore[misc]
     """Raised in an application that waits while nobody waits for its answer any more."""
+
+
+class _OutOfTheLoop(BaseException):
+    """In a child that the application has forked: the round in which that happened is the parent's."""
+
+
+class _Elsewhere(Connection):
+    """In such a child: one whose request its parent runs."""
+
+    __slots__ = ()
+
+    def send(self, data: bytes) -> None:
+        while True:
+            getcurrent().parent.switch()
+
+    def send_file(self, region: FileRegion) -> None:
+        self.send(b"")
 
 
 class GreenClients(Clients):
@@ -108,6 +129,7 @@ class GreenWorker(SyncWorker):
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
         next(self._round)
+        os.register_at_fork(after_in_child=self._leave_to_parent)
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
         if self._fault is not None:
             raise self._fault
@@ -118,6 +140,8 @@ class GreenWorker(SyncWorker):
             return
         try:
             self._go_round(self._loop.poll(0))
+        except _OutOfTheLoop:
+            return
         except StopIteration:
             self._is_over = True
         except Exception as error:  # the hub would print it, and go on
@@ -135,6 +159,20 @@ class GreenWorker(SyncWorker):
             self._is_called = True
             self._hub.soon(self._on_ready, after_s)
 
+    def _leave_to_parent(self) -> None:
+        """In a child that the application has forked, where the hub goes on as soon as anything waits: it must not take
+        our events, nor answer what other greenlets, which go on there as well, were asked.
+        """
+        self._is_over = True
+        self._hub.let_go()
+        for connection, lane in self._clients.running.items():
+            if lane is not getcurrent():
+                connection.__class__ = _Elsewhere
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in (*self._clients.by_fd, self._loop.fileno()):
+            os.dup2(null, fd, inheritable=False)
+        os.close(null)
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
@@ -148,6 +186,8 @@ class GreenWorker(SyncWorker):
         self._clients.running[connection] = lane
         # Comes back when the application waits for something, or is done.
         lane.switch(connection, head, body, length)
+        if self._is_over:
+            raise _OutOfTheLoop
 
     def _lane(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """One request after the other, with nothing in between."""

@@ -140,6 +140,33 @@ def test_a_subprocess_is_waited_for_while_others_run(server: Server) -> None:
             assert client.read_answer().body == b"42 42"
 
 
+def test_a_process_that_the_application_forks_and_that_waits_answers_nobody(
+    server: Server, log_start: int, tmp_path: Path
+) -> None:
+    """The hub goes on in it, and so do the other greenlets: their answers are their parent's."""
+    pid = server.get("/pid").body
+    with clients(server, 20) as sleepers, clients(server, 10) as uploaders, server.connect() as reader:
+        for client in sleepers:
+            client.send(get("sleep?s=0.5"))
+        for client in uploaders:
+            client.send(request_bytes("POST", "/upload", [("Content-Length", "100000")]) + b"x" * 70_000)
+        reader.send(get("ticks?gap=0.1"))
+        wait_for(lambda: state(server)["running"] >= 31, "all of them run")
+        with server.connect() as forking:
+            assert body(forking, f"fork?s=1.5&touch={tmp_path / 'done'}") == b"forked"
+            assert body(forking, "pid") == pid
+        while not (tmp_path / "done").exists():
+            assert server.get("/pid").body == pid
+        for client in sleepers:
+            assert client.read_answer().body == b"slept"
+            assert body(client, "pid") == pid
+        for client in uploaders:
+            client.send(b"x" * 30_000)
+            assert client.read_answer().body == b"100000"
+        assert b"HTTP" not in reader.received.partition(b"\r\n\r\n")[2]
+    assert "Traceback" not in server.log_text()[log_start:]
+
+
 # -- one connection ----------------------------------------------------------------------------------------------------
 
 

@@ -14,8 +14,6 @@ from support.client import Client, request_bytes
 from support.processes import is_alive, send_signal
 from support.server import Server, serve, wait_for
 
-WORKER_CLASSES = ("sync",)
-
 APPLICATION = "paste.app_factory = support.rough:make_app"
 WATCHER = "paste_unicorn watcher"
 

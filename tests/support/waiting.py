@@ -133,6 +133,14 @@ class Waiting:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         return f"{LOADED_WITH} {done.stdout.strip()}".encode()
 
+    def do_fork(self, query: dict[str, str], environ: Environ) -> bytes:
+        """A process that sleeps, as this one does; `touch` is made at its end."""
+        if os.fork() == 0:
+            time.sleep(float(query["s"]))
+            open(query["touch"], "w").close()
+            os._exit(0)
+        return b"forked"
+
     def do_state(self, query: dict[str, str], environ: Environ) -> bytes:
         """What there is in this process, this request left out."""
         gc.collect()

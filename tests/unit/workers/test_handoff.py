@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -118,7 +119,7 @@ def test_a_connection_in_the_middle_of_something_stays_with_its_owner(bench: Ben
 def test_a_connection_with_unsent_output_stays_with_its_owner(bench: Bench) -> None:
     giver = bench.worker()
     _, connection = giver.client()
-    connection.output.append(b"unsent")
+    connection.output = deque([b"unsent"])
     assert not giver.handoff.can_travel(connection)
 
 
