@@ -39,7 +39,7 @@ from .actions import (
     TakeOver,
     WatchFiles,
 )  # fmt: skip
-from .events import Event, ForkFailed
+from .events import Event
 from .generations import Generations, kill
 from .given import Runner
 from .obituary import Obituaries
@@ -104,10 +104,9 @@ class Performer:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
-    def fork_worker(self, action: ForkWorker) -> list[Event]:
-        if self.generations.tell(action.generation, Fork(action.slot, action.age)):
-            return []
-        return [ForkFailed(action.slot, "its template does not answer")]
+    def fork_worker(self, action: ForkWorker) -> None:
+        # A template that can't be told has gone, or hangs: its exit or its deadline will say so.
+        self.generations.tell(action.generation, Fork(action.slot, action.age))
 
     def signal_worker(self, action: SignalWorker) -> None:
         if action.signal == "TERM" and action.slot and not self.scoreboard.stopping:

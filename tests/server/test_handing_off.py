@@ -339,6 +339,7 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_wor
 
 def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
     """A registration in a shared epoll object would outlive the hand-off."""
+    wait_for(lambda: len(two_workers.titled("unicorn: template")) == 1, "workers have titles of their own")
     (template,) = two_workers.titled("unicorn: template")
     links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]
     assert not any("eventpoll" in link for link in links), links

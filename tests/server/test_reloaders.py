@@ -34,7 +34,8 @@ def make_app(global_conf, said):
 """
 
 # How long until a change is live. hupper itself looks once a second, and the old server has to go first.
-ALLOWED_S = {"paster": 2.0, "pserve": 3.0, "gearbox": 3.0}
+# On a quiet machine 2 s, and 3 s under hupper, which waits for one itself; a bound against hanging where it is busy.
+ALLOWED_S = {"paster": 8.0, "pserve": 9.0, "gearbox": 9.0}
 RUNNERS = tuple(ALLOWED_S)
 
 
@@ -48,7 +49,7 @@ def reloading(runner: str, tmp_path: Path) -> Iterator[Server]:
         server.signal(signal.SIGINT if runner == "paster" else signal.SIGTERM)
         server.wait()
         # paster's monitor does not wait for its server.
-        wait_for(lambda: not server.processes(), "all to be gone", 2.0)
+        wait_for(lambda: not server.processes(), "all to be gone", 8.0)
 
 
 def change(path: Path, old: str, new: str) -> float:
@@ -121,4 +122,4 @@ def test_a_killed_monitor_leaves_no_server_for_ever(runner: str, tmp_path: Path)
         os.kill(server.pid, signal.SIGKILL)
         if runner == "paster":
             os.kill(arbiter.pid, signal.SIGTERM)
-        wait_for(lambda: not server.processes(), "all to be gone", 3.0)
+        wait_for(lambda: not server.processes(), "all to be gone", 9.0)
