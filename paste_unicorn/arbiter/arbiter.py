@@ -37,7 +37,7 @@ from ..template.forking import Equipment
 from . import events
 from .decide import decide
 from .events import Event, FilesImported, ProcessExited, SignalArrived, TimePassed
-from .generations import Generations
+from .generations import Generations, is_there
 from .given import Runner
 from .listeners import OpenListeners
 from .perform import Performer
@@ -173,9 +173,12 @@ class Shell:
             self._events += succession.read_successor()
         if succession.predecessor is not None and succession.predecessor.fileno() in ready:
             self._events += succession.read_predecessor()
+        is_due = time.monotonic() >= look_at
+        if is_due:
+            self._look_for_lost()
         if child_ended:
             self._reap()
-        if time.monotonic() >= look_at:
+        if is_due:
             self._looked_at = time.monotonic()
             self._events.append(TimePassed(self._progress(), self._weighing.weigh(self._state, self._looked_at)))
 
@@ -259,6 +262,15 @@ class Shell:
                 # What it said before it ended comes first.
                 self._read_template(generation.number, self._generations.channels[generation.number])
             self._exited(pid, status)
+
+    def _look_for_lost(self) -> None:
+        """Workers whose end nobody will report: their template knew of it, and died before it could say so."""
+        living = {generation.number for generation in self._state.templates_alive()}
+        for slot in self._state.slots:
+            if slot.pid and slot.generation not in living and not is_there(slot.pid):
+                self._read_reports()
+                how = "has ended, and its template before it could say how"
+                self._events.append(ProcessExited(slot.pid, how, False, False, self._has_worked(slot.pid)))
 
     def _exited(self, pid: int, status: int) -> None:
         # A worker that said that it was ready and then ended must be heard in this order.

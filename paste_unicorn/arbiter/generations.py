@@ -257,6 +257,17 @@ def terms_of(settings: Settings, runner: Runner) -> Terms:
     )
 
 
+def is_there(pid: int) -> bool:
+    """Whether a process has this number, one that nobody has reaped yet included (`man 2 kill`)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Signal a process that may have gone a moment ago: the number will not be used again so soon."""
     with contextlib.suppress(ProcessLookupError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import is_alive, wait_until_gone
+from support.reloads import CODE, site
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -129,6 +130,37 @@ def test_the_workers_of_a_killed_template_go_on_until_those_of_the_next_one_are_
         titles = [process.title.partition(" [")[2] for process in server.titled("unicorn: worker")]
         assert titles == ["test.ini] g2"] * 2
         assert [process.title for process in server.titled("unicorn: template")] == ["unicorn: template [test.ini] g2"]
+
+
+def test_a_worker_whose_end_its_template_has_seen_and_not_reported_is_not_waited_for(tmp_path: Path) -> None:
+    # Its template ignores SIGCHLD, so the kernel reaps at once and tells nobody; then it dies itself.
+    code = f"{CODE}\nimport ctypes, signal, threading, time\n{DEAF}"
+    with site(tmp_path) as running:
+        running.code.write_text(code)
+        running.reload()
+        wait_for((tmp_path / "deaf").exists, "the template to turn deaf")
+        running.code.write_text(CODE)
+        (template,) = running.templates()
+        lost = running.workers(2)[0]
+        kill(lost)
+        assert wait_until_gone([lost], 10.0) == []
+        start = len(running.log())
+        kill(template)
+        log = running.wait_for_reload(start)
+        assert "Generation 3 serves (the template before it has gone): 2 workers after " in log
+        assert f"(pid {lost}) has ended, and its template before it could say how" in log
+
+
+DEAF = """
+def turn_deaf():
+    while not callable(signal.getsignal(signal.SIGCHLD)):  # the template's own handler comes after the load
+        time.sleep(0.01)
+    ctypes.CDLL(None).signal(signal.SIGCHLD, 1)  # SIG_IGN
+    with open(__file__.rpartition("/")[0] + "/deaf", "w"):
+        pass
+
+threading.Thread(target=turn_deaf, daemon=True).start()
+"""
 
 
 def test_a_worker_that_dies_without_a_template_waits_for_the_next_one(tmp_path: Path) -> None:
