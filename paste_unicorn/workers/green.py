@@ -20,9 +20,11 @@ from ..wsgi.file_wrapper import FileRegion
 from .clients import Clients
 from .connection import IDLE, RUNNING, Connection
 from .leaving import TICK_S
+from .loop import READABLE
 from .sync import SyncWorker
 
 _KEPT = 256  # greenlets that wait for their next request
+_FAULT = "A fault of the server itself; one connection is dropped"
 _LEAVING_S = 0.005  # how often a worker that is about to leave looks
 
 
@@ -214,7 +216,7 @@ class GreenWorker(SyncWorker):
         except BaseException as error:
             self._slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook
-                self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+                self._exchange.complain(_FAULT, error)
         del clients.running[connection]
         connection.response = None
         connection.phase = IDLE  # what follows says what it waits for
@@ -225,9 +227,16 @@ class GreenWorker(SyncWorker):
         if response is None:
             clients.drop(connection)
             return False
-        self._guard(lambda one: clients.finish(one, response), connection)
-        was_ended, connection.has_left = connection.has_left, False
-        clients.watch_again(connection)
+        try:
+            clients.finish(connection, response)
+        except Exception as error:
+            self._exchange.complain(_FAULT, error)
+            clients.drop(connection)
+        if connection.watched != READABLE:
+            clients.watch_again(connection)
         if clients.pending:
             self._again()
-        return not was_ended
+        if connection.has_left:
+            connection.has_left = False
+            return False
+        return True
