@@ -25,7 +25,8 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     worker_class: str = row(
         "worker_class", WorkerClass(), "sync",
-        "How workers move bytes.",
+        "How workers run requests: one at a time (`sync`), or a greenlet for each (`gevent`, `eventlet`, extras to be "
+        "installed). docs/workers.md compares them.",
         stage=Stage.LATER_REFUSED, harmless=("gevent", "eventlet"), advice="sync, gevent and eventlet work today",
     )  # fmt: skip
     threads: int = row(
