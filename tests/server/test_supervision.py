@@ -287,7 +287,7 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp
         lines = [line for line in log.splitlines() if "[ERROR]" in line]
         assert "has made no progress within timeout (2 s); it is killed and replaced" in lines[0]
         assert '"GET /grind?' in lines[1]
-        assert "has not crashed: these are its tracebacks, innermost frames first" in lines[2]
+        assert "has not crashed: these are the tracebacks of its threads, innermost frames first" in lines[2]
         assert "Fatal" not in log
         behind = log.partition("innermost frames first\n")[2].splitlines()
         frames = [line for line in behind if line.startswith("  File ")]

@@ -52,6 +52,6 @@ def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
         Say("error", f"{worker} {why}; it is killed and replaced"),
         ReportRunning(slot.number, slot.pid),
         # The last line before what the C code of faulthandler writes: it has no word of its own.
-        Say("error", f"{worker} has not crashed: these are its tracebacks, innermost frames first"),
+        Say("error", f"{worker} has not crashed: these are the tracebacks of its threads, innermost frames first"),
         SignalWorker(slot.pid, "ABRT"),
     )
