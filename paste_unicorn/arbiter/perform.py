@@ -61,6 +61,7 @@ class Performer:
         self._obituaries = Obituaries(self.scoreboard, lambda: generations.logs)
         # Wanted now, for hooks and for workers.
         self._workers = self.scoreboard.workers = generations.settings.processes.workers
+        self._generation = 1  # that serves
         self._watched: set[str] = set()
 
     @property
@@ -81,6 +82,7 @@ class Performer:
 
     def adopt_generation(self, action: AdoptGeneration) -> None:
         self.generations.adopt(action.generation, self.succession.not_shared)
+        self._generation = action.generation
         self._hooks.adopt(self.generations.settings)
 
     def forget_generation(self, action: ForgetGeneration) -> None:
@@ -185,7 +187,10 @@ class Performer:
             listeners.close()
             self.succession.remove_pid_files()
         self._hooks.call("on_exit", self._server())
-        self._log.info("Stopped (%s) after %.2f s: %s", action.reason, action.took_s, self._obituaries.summary())
+        self._log.info(
+            "Stopped (%s) after %.2f s: generation %d, %s; %s",
+            action.reason, action.took_s, self._generation, _workers(self._workers), self._obituaries.summary(),
+        )  # fmt: skip
         leave.main(action.code)
 
     # -- succession ------------------------------------------------------------------------------------------
