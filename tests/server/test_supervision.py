@@ -354,7 +354,7 @@ def test_usr1_reopens_the_logs_everywhere() -> None:
         access.rename(server.directory / "access.1")
         server.signal(signal.SIGUSR1)
         wait_for(error.exists, "a new error log")
-        assert "Reopened the log files (USR1)" in error.read_text()
+        wait_for(lambda: "Reopened the log files (USR1)" in error.read_text(), "the line in the new file")
         wait_for(lambda: b"200" in _asked(server) and "GET /pid" in access.read_text(), "lines in the new access log")
         first = workers(server)
         kill(first[0])  # one that is forked afterwards writes there too
