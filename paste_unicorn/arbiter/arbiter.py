@@ -77,7 +77,7 @@ class Inheritance:
     listeners: OpenListeners
     origin: Origin
     runner: Runner
-    ini: str  # what the configuration is called in logs and titles
+    ini: str  # what stands in titles
     predecessor: Predecessor | None = None
     handoff: HandoffPair | None = None  # whose connections this one's workers take over
 

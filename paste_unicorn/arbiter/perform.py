@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..ops import backtraces, systemd
 from ..process import leave
 from ..process.hooks import Hooks
+from ..process.identity import ini_name
 from ..process.messages import End, Fork
 from ..process.messages import ReopenLogs as ReopenLogsMessage
 from .actions import (
@@ -129,7 +130,7 @@ class Performer:
     def announce_serving(self, action: AnnounceServing) -> None:
         self._log.info(
             "Serving %s on %s with %s (arbiter pid %d)",
-            self.generations.equipment.ini, self._addresses(), _workers(action.workers), os.getpid(),
+            ini_name(self.generations.origin.ini_path), self._addresses(), _workers(action.workers), os.getpid(),
         )  # fmt: skip
         self._hooks.call("when_ready", self._server())
         self.succession.announce()

@@ -35,7 +35,12 @@ def set_title(role: str, name: str, generation: int | None = None) -> None:
 
 def title_name(settings: ProcessSettings, ini_path: str | None) -> str:
     """What stands in the brackets: `proc_name`, or the name of the ini."""
-    return settings.proc_name or (os.path.basename(ini_path) if ini_path else "no ini")
+    return settings.proc_name or ini_name(ini_path)
+
+
+def ini_name(ini_path: str | None) -> str:
+    """What the configuration is called in logs."""
+    return os.path.basename(ini_path) if ini_path else "no ini"
 
 
 def check_user(settings: ProcessSettings) -> None:

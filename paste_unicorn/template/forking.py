@@ -62,7 +62,7 @@ class Equipment:
     lifeline: Lifeline
     reports: socket.socket
     handoff: HandoffPair
-    ini: str  # what the configuration is called in logs and titles
+    ini: str  # what stands in titles
     reloading: bool  # a reloader of the runner wants to know which files are imported
 
 
@@ -219,7 +219,6 @@ class Template:
                     handoff=equipment.handoff,
                     lifeline=equipment.lifeline,
                     logs=equipment.logs,
-                    ini=equipment.ini,
                     reloading=equipment.reloading,
                 )
             )

@@ -65,7 +65,6 @@ class WorkerOrders:
     handoff: HandoffPair  # where connections are passed on to siblings
     lifeline: Lifeline
     logs: Logs
-    ini: str  # how the configuration is called in logs and titles
     reloading: bool  # a reloader of the runner wants to know which files are imported
 
 

@@ -74,8 +74,9 @@ def test_titles_name_the_role_the_ini_the_slot_and_the_generation() -> None:
     ]
 
 
-def test_proc_name_replaces_the_ini_in_titles() -> None:
+def test_proc_name_replaces_the_ini_in_titles_and_nowhere_else() -> None:
     with two_workers(proc_name="shop") as server:
+        assert "[INFO] Serving test.ini on " in server.log_text()
         assert {process.title.partition("[")[2] for process in server.processes()} == {"shop]", "shop] g1"}
 
 
