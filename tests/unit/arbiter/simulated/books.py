@@ -39,8 +39,11 @@ class Books:
         self.told: set[int] = set()  # workers that were told to go, or killed
         # Templates, by generation.
         self.templates_known: set[int] = set()
+        self.templates_loaded: set[int] = set()
         self.templates_gone: set[int] = set()
         self.templates_told: set[int] = set()
+        self.equipped: set[int] = set()
+        self.successor_since = 0.0
         # What was asked for.
         self.last_hup_at = -1.0  # that was accepted
         self.last_load_at = 0.0
@@ -73,8 +76,14 @@ class Books:
                 self.templates_known.add(number)
             case on.TemplateFailed(number) if number not in self.templates_known:
                 self.templates_gone.add(number)
-            case on.TemplateLoaded():
-                self.load_failed_at = None
+            case on.TemplateLoaded(number):
+                self.templates_loaded.add(number)
+                if before.coming is not None and before.coming.number == number:
+                    self.load_failed_at = None
+            case on.GenerationEquipped(number):
+                self.equipped.add(number)
+            case on.SuccessorStarted():
+                self.successor_since = self.world.now
             case on.SignalArrived(signal) if before.phase in RUNNING:
                 self._hear_signal(before, signal)
         if not after.births.failures:

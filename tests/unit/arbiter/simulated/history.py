@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from paste_unicorn.arbiter.actions import Action, LetGo, Say
+from paste_unicorn.arbiter.actions import Action, AnnounceWorkers, LetGo, Say
 from paste_unicorn.arbiter.events import Event, Signal, TemplateLoaded, TimePassed
 from paste_unicorn.arbiter.rules.boot import begin
 from paste_unicorn.arbiter.state import Arbiter
@@ -64,6 +64,7 @@ class History:
         state, actions = begin(
             script.first.plan, 0.0, has_predecessor=script.has_predecessor, forks_first=not script.has_predecessor
         )
+        assert AnnounceWorkers(script.first.plan.wanted, None) in actions
         self.watcher.orders.has_let_go = LetGo() in actions
         self.loop = Loop(self.world, self, state, actions)
 

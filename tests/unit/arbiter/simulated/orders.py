@@ -21,6 +21,7 @@ class Orders:
         self.to_conclude: list[int] = []
         self.concluded: list[int] = []
         self.has_announced_serving = False
+        self.loads_announced = self.loads_for_hup = 0
         self.has_let_go = False
         self.has_stopped_listening = False
         self.has_taken_over = False
@@ -41,8 +42,9 @@ class Orders:
                 self._end_template(generation, event, action, after)
             case do.KillSuccessor(pid):
                 self._process(pid, action)
+                self._kill_successor(before)
             case do.StartTemplate():
-                self._load(before, action, after)
+                self._load(before, event, action, after)
             case do.ClearSlot(_, pid) if pid not in self.books.gone:
                 raise Broken("orders to the living", f"{action}, but its worker has not been reaped")
             case do.AdoptGeneration(generation):
@@ -82,6 +84,8 @@ class Orders:
                 if self.has_announced_serving:
                     raise Broken("says once", "that it serves was announced twice")
                 self.has_announced_serving = True
+            case do.AnnounceReload():
+                self.loads_announced += 1
             case do.AnnounceWorkers(_, announced) if announced != self.books.announced:
                 raise Broken("says what it wants", f"{action}, but {self.books.announced} were announced before")
             case do.Conclude(generation):
@@ -108,15 +112,37 @@ class Orders:
         if generation in self.books.templates_told:
             raise Broken("orders to the living", f"{action}: its template was told to go")
 
-    def _end_template(self, number: int, event: Event, action: Action, after: Arbiter) -> None:
+    def _end_template(
+        self, number: int, event: Event, action: do.EndTemplate | do.KillTemplate, after: Arbiter
+    ) -> None:
         """It may be told twice; one of whom workers are wanted is spared, unless it hangs."""
         if number in self.books.templates_gone:
             raise Broken("orders to the living", f"{action}: its template was known to be gone")
-        generation = after.generation(number)
-        if after.phase not in RUNNING or generation is None or generation.standing is Standing.RETIRING:
+        if after.phase not in RUNNING:
             return
-        if not (isinstance(event, on.TimePassed) and isinstance(action, do.KillTemplate)):
+        generation = after.generation(number)
+        if generation is None or generation.standing is Standing.RETIRING:
+            self._end_retired(number, action, after)
+        elif not (isinstance(event, on.TimePassed) and isinstance(action, do.KillTemplate)):
             raise Broken("a failed reload changes nothing", f"{action}, but it is {generation.standing.value}")
+
+    def _end_retired(self, number: int, action: do.EndTemplate | do.KillTemplate, after: Arbiter) -> None:
+        """Its workers go first; and it is asked before it is killed, unless it doesn't report that they have gone."""
+        workers = [pid for pid, generation in self.books.known.items() if generation == number]
+        if isinstance(action, do.EndTemplate):
+            if workers or after.filled(number):
+                raise Broken("workers go before their template", f"{action}, but {workers} are there, or ordered")
+            return
+        asked = number in self.books.templates_told or number not in self.books.templates_loaded
+        if action.signal == "KILL" and not asked and not workers and number in self.books.equipped:
+            raise Broken("asks before it kills", f"{action}, which has not been asked to go")
+
+    def _kill_successor(self, before: Arbiter) -> None:
+        books, successor = self.books, before.successor
+        assert successor is not None
+        lived_s = books.world.now - books.successor_since
+        if successor.is_ready or lived_s < 2 * before.policy.boot_timeout_s:
+            raise Broken("asks before it kills", f"{successor} is killed after {lived_s:.3f} s")
 
     def _fork(self, action: do.ForkWorker, after: Arbiter) -> None:
         books = self.books
@@ -124,6 +150,8 @@ class Orders:
         generation = after.generation(action.generation)
         if after.phase not in RUNNING or generation is None or generation.standing is Standing.RETIRING:
             raise Broken("who retires gets nobody", f"{action}, but that generation retires")
+        if action.generation not in books.equipped:
+            raise Broken("orders to the living", f"{action}, but its template has no listeners yet")
         filled = after.filled(action.generation)
         tired = any(slot.tired for slot in filled)
         if len(filled) > generation.wanted + int(tired and generation.wanted > 0):
@@ -136,7 +164,7 @@ class Orders:
                 raise Broken("backs off", f"{action} {waited_s:.3f} s after failure {books.birth_failures}")
             books.birth_failed_at = None
 
-    def _load(self, before: Arbiter, action: do.StartTemplate, after: Arbiter) -> None:
+    def _load(self, before: Arbiter, event: Event, action: do.StartTemplate, after: Arbiter) -> None:
         books, world = self.books, self.books.world
         for number in books.templates_known - books.templates_told - books.templates_gone:
             if world.templates[number].is_alive and not world.templates[number].has_loaded:
@@ -148,7 +176,13 @@ class Orders:
                 raise Broken("retire_first", f"{action} beside workers {sorted(books.known)}")
             if others := sorted(set(world.templates) - books.templates_gone):
                 raise Broken("retire_first", f"{action} beside the templates of generations {others}")
-        if before.reload_wanted:
+        if not after.policy.can_load_again:
+            raise Broken("loads what it can", f"{action}, but it is not known from where")
+        hup = isinstance(event, on.SignalArrived) and event.signal is Signal.HUP
+        if (before.reload_wanted or hup) and not after.reload_wanted:
+            if self.loads_announced != self.loads_for_hup + 1:
+                raise Broken("says once", f"{action} for a HUP, but no reload was announced")
+            self.loads_for_hup += 1
             return  # at once
         if books.load_failed_at is not None and world.now - books.load_failed_at < 0.5 - _EPSILON_S:
             raise Broken("backs off", f"{action} {world.now - books.load_failed_at:.3f} s after a load that failed")
