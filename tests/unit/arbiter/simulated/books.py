@@ -113,7 +113,11 @@ class Books:
         by_itself = slot.phase in FILLED and event.by_itself
         young = slot.ready_since is None or (not event.has_worked and self.world.now - slot.ready_since < _SETTLED_S)
         generation = after.generation(slot.generation)
-        wanted = generation is not None and generation.standing is not Standing.RETIRING
+        if generation is None:  # the last of one that served, or of one that failed by it
+            was = before.generation(slot.generation)
+            wanted = was is not None and was.standing is Standing.SERVING
+        else:
+            wanted = generation.standing is not Standing.RETIRING
         if (overdue or by_itself) and young and wanted:
             self._count_failed_birth()
 
