@@ -15,6 +15,7 @@ from .processes import Release, Worker
 from .world import World
 
 if TYPE_CHECKING:
+    from .force import Force
     from .invariants import Watcher
     from .orders import Orders
 
@@ -25,8 +26,9 @@ _LOOKS = 5
 class Stopping:
     """Owned by one history."""
 
-    def __init__(self, books: Books, orders: Orders) -> None:
+    def __init__(self, books: Books, orders: Orders, force: Force) -> None:
         self.books = books
+        self.force = force
         self.orders = orders
         self.left: do.Leave | None = None
         self._code = 0
@@ -50,6 +52,10 @@ class Stopping:
             if pid not in self.books.told:
                 raise Broken("a stop tells everybody", f"the worker with pid {pid} was not told")
         timed = isinstance(event, on.TimePassed)
+        waited_for = after.slots or after.templates_alive()
+        untold = self.books.templates_known - self.books.templates_told - self.books.templates_gone
+        if not waited_for or (not after.slots and untold):
+            raise Broken("stops without delay", f"nobody is waited for, or {untold} are not told to end")
         if not timed and any(slot.phase is SlotPhase.ORDERED for slot in after.slots):
             for action in actions:
                 if isinstance(action, do.EndTemplate | do.KillTemplate):
@@ -71,7 +77,9 @@ class Stopping:
             case on.ProcessExited(pid) if before.stop_wanted and before.successor and pid == before.successor.pid:
                 return 0
             case on.TemplateFailed() | on.ProcessExited() | on.TimePassed() if before.phase is Phase.STARTING:
-                if before.coming is not None and not before.coming.why:
+                hopeless = before.has_predecessor or not before.policy.can_load_again
+                first = before.coming is not None and not before.coming.why
+                if first and (hopeless or isinstance(event, on.TemplateFailed)):
                     return 1
         raise Broken("only a stop ends it", f"{event} ended it")
 
@@ -87,7 +95,9 @@ class Stopping:
             raise Broken("stops in order", f"{action}, but another arbiter is there: {others}")
         if not others and not self.orders.has_stopped_listening:
             raise Broken("stops in order", "nobody goes on, and what the kernel had accepted is lost")
-        if stop.stage is not StopStage.TEMPLATES_KILLED:
+        if stop.stage is StopStage.TEMPLATES_KILLED:
+            self.force.check_leave()
+        else:
             if books.known:
                 raise Broken("a stop waits for everybody", f"the workers with pids {sorted(books.known)} are there")
             if templates := sorted(set(books.world.templates) - books.templates_gone):

@@ -24,7 +24,10 @@ FAULTS = (
         ("ready before another retires",),
     ),
     Fault("trims one too many", wrong.trims_one_too_many, ("ready before another retires",)),
-    Fault("forgets a HUP during a reload", wrong.forgets_a_hup_during_a_reload, ("forgets no HUP",)),
+    Fault("does not hear a HUP during a reload", wrong.does_not_hear_a_hup_during_a_reload, ("does what it is told",)),
+    Fault(
+        "forgets a HUP that came during a reload", wrong.forgets_a_hup_that_came_during_a_reload, ("forgets no HUP",)
+    ),
     Fault("loads two generations", wrong.loads_two_generations, ("one loads",)),
     Fault(
         "a failed reload ends the old template",
@@ -48,7 +51,9 @@ FAULTS = (
     Fault("waits for a start that has trouble", wrong.waits_for_a_start_that_has_trouble, ("forgets no HUP",)),
     Fault("loads beside under retire_first", wrong.loads_beside_under_retire_first, ("retire_first",)),
     Fault("never waits after a failure", wrong.never_waits_after_a_failure, ("backs off",)),
-    Fault("does not see who is stuck", wrong.does_not_see_who_is_stuck, ("goes quiet", "forgets no HUP")),
+    Fault(
+        "does not see who is stuck", wrong.does_not_see_who_is_stuck, ("goes quiet", "forgets no HUP", "looks ahead")
+    ),
     Fault("looks for who is stuck all the time", wrong.looks_for_who_is_stuck_all_the_time, ("looks ahead",)),
     Fault("counts on who was told to go", wrong.counts_on_who_was_told_to_go, ("orders to the living",)),
     Fault("forgets whom a dead template has forked", wrong.forgets_whom_a_dead_template_has_forked, ("loses nobody",)),

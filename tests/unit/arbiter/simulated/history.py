@@ -65,7 +65,9 @@ class History:
             script.first.plan, 0.0, has_predecessor=script.has_predecessor, forks_first=not script.has_predecessor
         )
         assert AnnounceWorkers(script.first.plan.wanted, None) in actions
-        self.watcher.orders.has_let_go = LetGo() in actions
+        lets_go = script.first.plan.policy.retire_first and script.has_predecessor
+        assert (LetGo() in actions) is lets_go
+        self.watcher.orders.has_let_go = lets_go
         self.loop = Loop(self.world, self, state, actions)
 
     def _befall(self, incident: Incident) -> None:
@@ -101,6 +103,9 @@ class History:
                 world.signals.append(Signal.HUP)
             loop.run(world.now + 0.001)
             quiet = self._settle(_GETS_WELL_S)
+            if lifetime_s := loop.state.policy.lifetime_s:  # they are replaced once more
+                loop.run(world.now + lifetime_s + loop.state.policy.lifetime_jitter_s)
+                quiet = self._settle(_GETS_WELL_S)
             if not world.is_over:
                 check_nothing_forgotten(self.watcher.books, loop.state)
                 check_end(self.watcher, loop.state, last, was_asked=script.last_hup, quiet=quiet)

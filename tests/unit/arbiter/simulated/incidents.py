@@ -72,6 +72,21 @@ class WorkerHangs:
 
 
 @dataclass(frozen=True)
+class WorkerSticks:
+    which: int
+    for_s: float
+
+    def befall(self, world: World) -> None:
+        if living := world.living_workers():
+            worker = living[self.which % len(living)]
+            worker.hangs_since = worker.hangs_since or world.now
+            worker.sticks_until = world.now + self.for_s
+
+    def __str__(self) -> str:
+        return f"living worker {self.which} hangs, in the kernel for {self.for_s:g} s: not even KILL ends it"
+
+
+@dataclass(frozen=True)
 class WorkerTires:
     which: int
 
@@ -213,7 +228,7 @@ class PredecessorEnds:
 
 
 What: TypeAlias = (
-    Send | Deploy | WorkerDies | WorkerHangs | WorkerTires | WorkerGrows | NextWorkers | TemplateDies
+    Send | Deploy | WorkerDies | WorkerHangs | WorkerSticks | WorkerTires | WorkerGrows | NextWorkers | TemplateDies
     | TemplateDiesSilently | TemplateFreezes | ForksFail | ClockLeaps | StrayEnds | NextSuccessor | SuccessorDies
     | PredecessorEnds
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What must hold after every step of every history, whatever befalls; each rule has a name under which it breaks.
 
-For single actions see `orders.py`, for the end of a history `endings.py`.
+For single actions see `orders.py`, for who may be killed `force.py`, for what must follow at once `duties.py`, for the
+end of a history `endings.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from paste_unicorn.arbiter.rules import overdue
 from paste_unicorn.arbiter.state import Arbiter, Generation, Phase, SlotPhase, Standing, TemplatePhase
 
 from .books import RUNNING, Books, Broken
+from .duties import check_duties
 from .endings import Stopping
+from .force import Force
 from .orders import Orders, makes_way
 from .world import World
 
@@ -25,7 +28,8 @@ class Watcher:
         self.world = world
         self.books = Books(world, workers)
         self.orders = Orders(self.books)
-        self.stopping = Stopping(self.books, self.orders)
+        self.force = Force(self.books)
+        self.stopping = Stopping(self.books, self.orders, self.force)
 
     def step(self, before: Arbiter, event: Event, actions: tuple[Action, ...], after: Arbiter) -> None:
         """Raises Broken."""
@@ -34,6 +38,9 @@ class Watcher:
         were_ready = books.ready_of(serving.number) if serving is not None else 0
         books.hear(before, event, after)
         remained = books.ready_of(serving.number) if serving is not None else 0
+        self.force.check(before, event, actions, after)
+        if stopping.left is None:
+            check_duties(before, event, actions, after)
         for action in actions:
             if stopping.left is not None:
                 raise Broken("leaves once", f"{action} after the arbiter has left")
@@ -156,13 +163,17 @@ class Watcher:
             case on.ProcessExited(pid) if pid == coming.pid or asked:
                 return
             case on.ProcessExited(pid) if (slot := before.slot_of_pid(pid)) and slot.generation == coming.number:
-                return
+                young = slot.ready_since is None or self.world.now - slot.ready_since < 1.0
+                blamed = event.by_itself or slot.phase is not SlotPhase.STARTING
+                if young and blamed and slot.phase is not SlotPhase.RETIRING:
+                    return
             case on.ForkFailed() if asked:
                 return
             case on.TimePassed() if self.world.now - coming.since > coming.policy.boot_timeout_s:
                 return
             case on.SignalArrived(Signal.HUP) if before.serving is None or before.phase is Phase.STARTING:
-                return
+                if before.births.failures or before.loads.failures:
+                    return
         raise Broken("a reload fails for a reason", f"generation {coming.number} was given up at {event}")
 
     def _wishes(self, before: Arbiter, event: Event, after: Arbiter) -> None:

@@ -29,6 +29,7 @@ from .incidents import (
     WorkerDies,
     WorkerGrows,
     WorkerHangs,
+    WorkerSticks,
     WorkerTires,
 )  # fmt: skip
 from .processes import LoadFate, Release, SuccessorFate, WorkerFate
@@ -64,6 +65,9 @@ def write_script(seed: int) -> Script:
         first = replace(first, load="good", workers=chance.choice(("dies at birth", "never ready")))
     writer = _Writer(chance, first)
     themes = chance.sample(_THEMES, chance.choice((1, 1, 2, 3)))
+    if _recycling in themes and chance.random() < 0.4:
+        policy = replace(first.plan.policy, most_memory=1000)
+        writer.first = first = replace(first, plan=replace(first.plan, policy=policy))
     at = chance.choice((0.0, 0.3, 3.0)) * chance.random()
     has_predecessor = chance.random() < 0.1
     incidents: list[Incident] = []
@@ -179,7 +183,10 @@ def _templates(writer: _Writer) -> list[What]:
 
 
 def _stuck(writer: _Writer) -> list[What]:
-    return [WorkerHangs(writer.which) for _ in range(writer.chance.choice((1, 1, 3)))]
+    chance = writer.chance
+    if chance.random() < 0.25:
+        return [WorkerSticks(writer.which, round(40.0 * chance.random(), 3))]
+    return [WorkerHangs(writer.which) for _ in range(chance.choice((1, 1, 3)))]
 
 
 def _births(writer: _Writer) -> list[What]:
@@ -206,6 +213,7 @@ def _upgrades(writer: _Writer) -> list[What]:
     return chance.choice(
         (
             [Send(Signal.USR2)],
+            [Send(Signal.USR2), StrayEnds()],
             [NextSuccessor(chance.choice(_SUCCESSORS)), Send(Signal.USR2)],
             [NextSuccessor(chance.choice(_SUCCESSORS)), Send(Signal.USR2)],
             [NextSuccessor(chance.choice(_SUCCESSORS)), Send(Signal.USR2), Send(Signal.TERM)],

@@ -96,6 +96,7 @@ class Process:
         self.ending: Ending | None = None
         self.died_at = 0.0
         self.is_reaped = False
+        self.sticks_until = 0.0  # in the kernel: not even KILL ends it before
 
     @property
     def is_alive(self) -> bool:
@@ -106,7 +107,8 @@ class Process:
         if signal == "KILL":
             # A process in the middle of a system call may take its time.
             late = world.draw(_DIE, self.pid)
-            world.after(0.0 if late < 0.7 else late * 0.01, self.die, KILLED)
+            stuck_s = self.sticks_until - world.now
+            world.after(max(0.0 if late < 0.7 else late * 0.01, stuck_s), self.die, KILLED)
         else:
             world.after(world.draw(_HEED, self.pid) ** 3 * 0.01, self.heed, signal)
 

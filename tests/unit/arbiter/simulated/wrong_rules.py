@@ -109,12 +109,21 @@ def trims_one_too_many(patch: pytest.MonkeyPatch) -> None:
 # -- generations ---------------------------------------------------------------------------------------------
 
 
-def forgets_a_hup_during_a_reload(patch: pytest.MonkeyPatch) -> None:
+def does_not_hear_a_hup_during_a_reload(patch: pytest.MonkeyPatch) -> None:
     def hup(state: Arbiter, event: Event, now: float) -> Outcome:
         return (state, ()) if state.coming is not None else original(state, event, now)
 
     original = deciding.TABLE[Signal.HUP][1]
     _row(patch, Signal.HUP, Phase.SERVING, hup)
+
+
+def forgets_a_hup_that_came_during_a_reload(patch: pytest.MonkeyPatch) -> None:
+    def promote(state: Arbiter, now: float) -> Outcome:
+        after, actions = original(state, now)
+        return (replace(after, reload_wanted="") if after is not state else after), actions
+
+    original = balance.promote
+    _step(patch, "promote", promote)
 
 
 def loads_two_generations(patch: pytest.MonkeyPatch) -> None:
