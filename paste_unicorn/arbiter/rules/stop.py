@@ -90,6 +90,11 @@ def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float)
     signal = SignalWorker(event.pid, "TERM" if state.phase is Phase.STOPPING else "QUIT")
     slot = state.slot(event.slot)
     if slot is None or slot.phase is not SlotPhase.ORDERED or slot.generation != event.generation:
+        stop = state.stop
+        if stop is not None and stop.stage is StopStage.ASKED:
+            # It has as much time as the others had, though only templates may be waited for by now.
+            allowed_s = state.policy.stop_s if state.phase is Phase.STOPPING else state.policy.quick_s
+            state = replace(state, stop=replace(stop, deadline=max(stop.deadline, stop.since + allowed_s)))
         return state.with_stray(event.pid, event.generation, now), (signal,)
     return state.with_slot(slot.entering(SlotPhase.RETIRING, now, pid=event.pid)), (signal,)
 

@@ -185,3 +185,15 @@ def test_a_template_that_could_not_be_started_is_not_waited_for() -> None:
     story.tell(TemplateFailed(2, "it could not be started"))
     assert doings(story.ends(101), EndTemplate, KillTemplate) == [EndTemplate(1)]
     assert doings(story.ends(TEMPLATE), Leave)
+
+
+def test_a_worker_that_appears_when_only_templates_were_waited_for_has_the_time_of_the_others() -> None:
+    story = serving(workers=1)
+    story.signal(Signal.TTIN)
+    story.signal(Signal.HUP)
+    story.dies(TEMPLATE)
+    story.signal(Signal.TERM)
+    story.ends(101)
+    story.tell(WorkerReady(2, 1, 177))
+    assert not doings(story.look(after_s=POLICY.stop_s / 2), SignalWorker)
+    assert doings(story.look(after_s=POLICY.stop_s), SignalWorker) == [SignalWorker(177, "KILL")]
