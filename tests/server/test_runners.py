@@ -141,8 +141,8 @@ def test_a_later_template_reads_the_default_section_anew(runner: str) -> None:
 def test_loggers_of_the_ini_hold_for_all_generations(runner: str) -> None:
     with running(runner, ini=INI + LOGGERS) as server:
         log = server.directory / "from_the_ini.log"
-        wait_for(lambda: "configured Serving main on" in log.read_text(), "the start in the log of the ini")
-        assert "Serving main" not in server.log_text()
+        wait_for(lambda: "configured Serving test.ini on" in log.read_text(), "the start in the log of the ini")
+        assert "Serving test.ini" not in server.log_text()
         next_generation(server)
         with contextlib.suppress(OSError, AssertionError):
             server.get("/nonsense")  # raises in a worker of the later template
