@@ -92,9 +92,9 @@ class Prepared:
         self.stamp = self.stamped = b""
 
     def stamp_with(self, date_line: bytes) -> None:
-        """Make `stamped` anew: the clock has moved on."""
-        self.stamp = date_line
+        """Make `stamped` anew: the clock has moved on. (In this order, for threads that ask at the same time.)"""
         self.stamped = self.prefix + date_line + b"\r\n"
+        self.stamp = date_line
 
 
 class Framing(NamedTuple):
@@ -115,9 +115,8 @@ class ResponseHeads:
             raise BadResponse(f"{server_header!r} can't be the value of a Server field")
         self._server_line = f"Server: {server_header}\r\n".encode("latin-1") if server_header else b""
         # The head of the answer before: to compare costs less than to look up.
-        self._last_status = ""
-        self._last_fields: list[Any] = [object()]  # equal to nothing
-        self._last: Prepared
+        # One tuple, since several threads may come through here.
+        self._last: tuple[list[Any], str, Any] = ([object()], "", None)  # equal to nothing
         self._heads = HeadCache[tuple[str, tuple[tuple[str, str], ...]], Prepared](*_HEADS)
         self._find_head = self._heads.young.get
         self._lines = HeadCache[tuple[str, str], tuple[str, bytes]](*_LINES)
@@ -125,8 +124,9 @@ class ResponseHeads:
 
     def begin(self, status: str, fields: list[tuple[str, str]]) -> Prepared:
         """What `start_response` was given, ready to be sent. Raises BadResponse."""
-        if fields == self._last_fields and status == self._last_status:
-            return self._last
+        last_fields, last_status, last = self._last
+        if fields == last_fields and status == last_status:
+            return last  # type: ignore[no-any-return]
         try:
             key = (status, tuple(fields))
             prepared = self._find_head(key)
@@ -135,7 +135,7 @@ class ResponseHeads:
         if prepared is None:
             prepared = self._prepare(status, key[1])
             self._heads.keep(key, prepared, len(prepared.prefix))
-        self._last_status, self._last_fields, self._last = status, list(fields), prepared
+        self._last = list(fields), status, prepared
         return prepared
 
     def without_length(self, prepared: Prepared) -> Prepared:

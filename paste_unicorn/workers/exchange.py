@@ -1,18 +1,21 @@
 """One request to one response: run the application or refuse, send, log, count. The straight line for every class.
 
+What is to be counted is collected in lists, to which any thread may append; whoever has the loop counts it.
+
 Hot: `run` is called once a request. It knows nothing of sockets or loops: the connection is its sink.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..http.refusals import SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
@@ -83,6 +86,7 @@ class Exchange:
         self._statuses: list[int] = []
         self._sizes: list[int] = []
         self._durations_s: list[float] = []
+        self._failures: list[int] = []  # a 1 for each exception of the application
         self._counting = False
         self._make_response: Callable[[Answering, Connection, RequestLine, bool], Response] = Response
         self.now = monotonic()  # when the previous request ended, or the loop woke up
@@ -131,6 +135,10 @@ class Exchange:
             self._log(head, environ, response, connection, now - started, how)
         return response
 
+    def for_another_thread(self) -> Exchange:
+        """One that counts together with this one, and knows its own requests' times."""
+        return copy.copy(self)
+
     def note_responses(self) -> None:
         """Let connections know their response while it is being made: where several run at a time."""
         self._make_response = _noted
@@ -139,9 +147,8 @@ class Exchange:
         """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
         if self._statuses:
             self._counting = True
-            self._slot.count(self._statuses, self._sizes, self._durations_s)
-            for answers in (self._statuses, self._sizes, self._durations_s):
-                answers.clear()
+            self._slot.count(_taken(self._statuses), _taken(self._sizes), _taken(self._durations_s))
+            self._slot.counters[APPLICATION_ERRORS] += sum(_taken(self._failures))
             self._counting = False
 
     def answered(self) -> int | None:
@@ -242,7 +249,7 @@ class Exchange:
         return self._answering.heads.error_page(refusal, self._answering.date_line[6:-2], is_head)
 
     def _report(self, request_line: str, what: str, error: BaseException) -> None:
-        self._slot.counters[APPLICATION_ERRORS] += 1
+        self._failures.append(1)
         trace = without_our_frames(error.__traceback__)
         lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
         self._logs.error.error("%s: the application %s\n%s", request_line, what, lines)
@@ -283,6 +290,13 @@ class Exchange:
 def _noted(answering: Answering, connection: Connection, line: RequestLine, keep: bool) -> Response:
     response = connection.response = Response(answering, connection, line, keep)
     return response
+
+
+def _taken(numbers: list[Any]) -> list[Any]:
+    """What is in the list, which it then isn't any more; what another thread appends meanwhile stays."""
+    taken = numbers[:]
+    del numbers[: len(taken)]
+    return taken
 
 
 def _body_size(page: bytes) -> int:

@@ -5,6 +5,7 @@ It goes on serving: the arbiter makes its replacement first, and then tells it t
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -23,13 +24,13 @@ class CountedExchange(Exchange):
 
     def __init__(self, *given: Any, limit: int, say_tired: Callable[[str], None]) -> None:
         super().__init__(*given)
-        self._limit = self._left = limit
+        self._limit = limit
+        self._numbers = itertools.count(1)  # one for all threads
         self._say_tired = say_tired
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
         response = super().run(connection, head, body, keep, length)
-        self._left -= 1
-        if self._left == 0:
+        if next(self._numbers) == self._limit:
             self._say_tired(f"it has answered {self._limit} requests (max_requests)")
         return response
 

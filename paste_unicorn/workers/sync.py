@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import IO, TYPE_CHECKING
 
@@ -90,7 +91,7 @@ class SyncWorker:
             loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
         )  # fmt: skip
         self.retire, self.drain = self._leaving.retire, self._leaving.drain
-        self._fresh: list[Connection] = []  # came in this round; they may have sent a request already
+        self._fresh: deque[Connection] = deque()  # came in this round; they may have sent a request already
         self._scoreboard = scoreboard
         self._watcher = Watcher(
             loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared
@@ -146,10 +147,8 @@ class SyncWorker:
             for fd, event in events:
                 if fd in by_fd:
                     guard(readable if event == READABLE else select_step(event), by_fd[fd])
-            if fresh:
-                for connection in fresh:
-                    guard(clients.welcome, connection)
-                fresh.clear()
+            while fresh:
+                guard(clients.welcome, fresh.popleft())
             if pending:
                 for _ in range(len(pending)):
                     guard(clients.next_in_a_row, pending.popleft())
