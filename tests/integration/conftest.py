@@ -42,10 +42,8 @@ class Sample(NamedTuple):
         return {"PYTHONPATH": str(self.ini.parent)}
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> Callable[[str], Sample]:
-    """``sample("hello.ini")``: copies the samples; nothing but the port is changed."""
-    folder = tmp_path / "samples"
+def copied(folder: Path) -> Callable[[str], Sample]:
+    """Copies the samples into this folder; what it gives changes nothing in one of them but the port."""
     shutil.copytree(SAMPLES, folder, ignore=shutil.ignore_patterns("__pycache__", "data"))
 
     def pick(name: str) -> Sample:
@@ -59,3 +57,15 @@ def sample(tmp_path: Path) -> Callable[[str], Sample]:
         return Sample(ini, port)
 
     return pick
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Callable[[str], Sample]:
+    """``sample("hello.ini")``: a copy for one test."""
+    return copied(tmp_path / "samples")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sample]:
+    """The same for the tests of a module."""
+    return copied(tmp_path_factory.mktemp("module") / "samples")
