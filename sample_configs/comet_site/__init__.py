@@ -122,13 +122,14 @@ def application(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 def say(environ: Environ, start_response: Start) -> Iterable[bytes]:
     """Only as JSON: a form on somebody else's page can't send that without asking us first."""
+    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
+        return refuse(start_response, "415 Unsupported Media Type")
     try:
-        assert environ.get("CONTENT_TYPE", "").partition(";")[0].strip() == "application/json"
         said = json.loads(environ["wsgi.input"].read(16384))
         name, text = (" ".join(str(said[key]).split()) for key in ("name", "text"))
-        assert name
-        assert text
-    except (ValueError, KeyError, TypeError, AssertionError):
+    except (ValueError, KeyError, TypeError):
+        return refuse(start_response, "400 Bad Request")
+    if not (name and text):
         return refuse(start_response, "400 Bad Request")
     ROOM.say(name[:LONGEST_NAME], text[:LONGEST_TEXT])
     start_response("204 No Content", [])

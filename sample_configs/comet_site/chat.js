@@ -26,6 +26,8 @@ function show(message) {
   last = message.number;
   const item = element("li", "message", "");
   item.classList.toggle("own", message.name === get("name").value);
+  item.classList.toggle("again", get("messages").lastElementChild?.dataset.name === message.name);
+  item.dataset.name = message.name;
   item.style.setProperty("--hue", hue(message.name));
   const face = element("span", "face", [...message.name][0].toUpperCase());
   face.setAttribute("aria-hidden", "true");
@@ -40,6 +42,9 @@ function show(message) {
   void comet.offsetWidth; // so that it starts again
   comet.classList.add("passing");
 }
+
+// A window that gets smaller, as when a phone's keyboard comes, goes on showing the newest.
+addEventListener("resize", () => get("messages").lastElementChild?.scrollIntoView({ block: "end" }));
 
 function here(number) {
   get("here").textContent = number === 1 ? "1 window is open" : `${number} windows are open`;
