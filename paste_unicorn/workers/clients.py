@@ -20,7 +20,7 @@ from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRI
 from .deadlines import Deadlines
 from .exchange import Exchange
 from .listening import reset_on_close
-from .loop import GONE, READABLE, WRITABLE, EpollLoop, SelectorLoop
+from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
 
 monotonic = time.monotonic
 
@@ -294,12 +294,6 @@ class Clients:
         elif connection.watched != events:
             self._loop.modify(connection.fd, events)
         connection.watched = events
-
-    def watch_again(self, connection: Connection) -> None:
-        """An application has run beside this loop, which may have stopped watching its connection meanwhile."""
-        waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
-        if connection.watched in {0, GONE} and self.by_fd.get(connection.fd) is connection and not waits:
-            self.watch(connection)
 
     def watch(self, connection: Connection) -> None:
         """Wait for what the client sends next."""

@@ -17,7 +17,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from ..http.parser import Head
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.file_wrapper import FileRegion
-from .clients import Clients
+from .concurrent_clients import ClientLeft, ConcurrentClients
 from .connection import IDLE, RUNNING, Connection
 from .leaving import TICK_S
 from .loop import READABLE
@@ -43,8 +43,8 @@ class Hub(Protocol):
     def let_go(self) -> None: ...
 
 
-class ClientLeft(GreenletExit):  # type: ignore[misc]
-    """Raised in an application that waits while nobody waits for its answer any more."""
+class _Killed(ClientLeft, GreenletExit):  # type: ignore[misc]
+    """To a greenlet, the end that a greenlet knows."""
 
 
 class _OutOfTheLoop(BaseException):
@@ -64,46 +64,16 @@ class _Elsewhere(Connection):
         self.send(b"")
 
 
-class GreenClients(Clients):
-    """Connections of which several may run at a time."""
+class GreenClients(ConcurrentClients):
+    """Connections, each of those that run with a greenlet of its own."""
 
-    running: dict[Connection, Any]  # to its greenlet
     waiting: set[int]  # descriptors of those whose application waits for their client
 
-    def readable(self, connection: Connection) -> None:
-        if connection.phase is RUNNING:
-            self._meanwhile(connection)
-        else:
-            super().readable(connection)
-
-    def drop(self, connection: Connection) -> None:
-        if connection.phase is RUNNING:
-            self._leave_alone(connection)
-        else:
-            super().drop(connection)
-
-    def _meanwhile(self, connection: Connection) -> None:
-        """Something, or the end, has arrived while its application runs: it has to wait.
-
-        The end may be a half-close of a client that waits for its answer; not where it is being given one.
-        """
-        response = connection.response
-        if response is not None and response.head_sent and connection.has_ended():
-            self._leave_alone(connection)
-        elif connection.watched:
-            connection.watched = self._loop.quieten(connection.fd)
-
-    def _leave_alone(self, connection: Connection) -> None:
-        """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
-        if connection.watched:
-            self._loop.remove(connection.fd)
-            connection.watched = 0
+    def interrupt(self, connection: Connection) -> None:
+        """It learns by itself that the client has gone, where it reads or writes."""
         lane = self.running.get(connection)
-        if lane is None or connection.has_left:
-            return
-        connection.has_left = True
-        if connection.fd not in self.waiting:  # else it sees that by itself, where it reads or writes
-            lane.throw(ClientLeft)
+        if lane is not None and connection.fd not in self.waiting:
+            lane.throw(_Killed)
 
 
 class GreenWorker(SyncWorker):
@@ -116,7 +86,6 @@ class GreenWorker(SyncWorker):
     def __init__(self, *, hub: Hub, **given: Any) -> None:
         super().__init__(**given)
         self._hub = hub
-        self._clients.running = {}
         self._clients.waiting = hub.waiting
         self._exchange.note_responses()
         self._lanes: list[Any] = []  # greenlets without a request

@@ -50,7 +50,7 @@ SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is ne
 class SyncWorker:
     """Owned by the worker's main thread; signal handlers only call `retire` and `drain`."""
 
-    clients_class = Clients
+    clients_class: type[Clients] = Clients
     is_watched = True  # whether other connections wait while a request runs
 
     def __init__(

@@ -1,0 +1,71 @@
+"""Connections of which several run at a time, beside the loop that keeps all others.
+
+One that runs (RUNNING) belongs to who runs its application, and the loop only notes that its client has sent more, or
+has gone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .clients import Clients
+from .connection import IDLE, RECEIVE_SIZE, RUNNING, Connection
+from .loop import GONE
+
+
+class ClientLeft(BaseException):
+    """Raised in an application that waits while nobody waits for its answer any more."""
+
+
+class ConcurrentClients(Clients):
+    """Owned by whoever has the loop; a running connection by who runs it."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.running: dict[Connection, Any] = {}  # to what runs its application
+
+    def interrupt(self, connection: Connection) -> None:
+        """Let the application of this connection know, wherever it waits, that nobody waits for its answer."""
+        raise NotImplementedError
+
+    def readable(self, connection: Connection) -> None:
+        if connection.phase is RUNNING:
+            self._meanwhile(connection)
+        else:
+            super().readable(connection)
+
+    def drop(self, connection: Connection) -> None:
+        if connection.phase is RUNNING:
+            self._leave_alone(connection)
+        else:
+            super().drop(connection)
+
+    def watch_again(self, connection: Connection) -> None:
+        """An application has run beside this loop, which may have stopped watching its connection meanwhile."""
+        waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
+        if connection.watched in {0, GONE} and self.by_fd.get(connection.fd) is connection and not waits:
+            self.watch(connection)
+
+    def _meanwhile(self, connection: Connection) -> None:
+        """Something, or the end, has arrived while its application runs: it has to wait.
+
+        The end may be a half-close of a client that waits for its answer; not where it is being given one.
+        """
+        response = connection.response
+        if response is not None and response.head_sent and connection.has_ended():
+            self._leave_alone(connection)
+        elif connection.watched:
+            connection.watched = self._loop.quieten(connection.fd)
+            if connection.phase is not RUNNING:  # another thread has just come to its end, and did not know
+                self.watch_again(connection)
+
+    def _leave_alone(self, connection: Connection) -> None:
+        """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
+        if connection.watched:
+            self._loop.remove(connection.fd)
+            connection.watched = 0
+        if not connection.has_left:
+            connection.has_left = True
+            self.interrupt(connection)
+        if connection.phase is not RUNNING:  # as above
+            super().drop(connection)
