@@ -145,8 +145,15 @@ class SyncWorker:
             if now >= self._next_tick:
                 self._tick(now)
             for fd, event in events:
-                if fd in by_fd:
-                    guard(readable if event == READABLE else select_step(event), by_fd[fd])
+                connection = by_fd.get(fd)
+                if connection is not None:
+                    try:  # as in `_guard`, a call less
+                        if event == READABLE:
+                            readable(connection)
+                        else:
+                            select_step(event)(connection)
+                    except Exception as error:
+                        self._blame(connection, error)
             while fresh:
                 guard(clients.welcome, fresh.popleft())
             if pending:
@@ -167,8 +174,11 @@ class SyncWorker:
         try:
             step(connection)
         except Exception as error:
-            self._exchange.complain("A fault of the server itself; one connection is dropped", error)
-            self._clients.drop(connection)
+            self._blame(connection, error)
+
+    def _blame(self, connection: Connection, error: Exception) -> None:
+        self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+        self._clients.drop(connection)
 
     def _step_for(self, event: int) -> Callable[[Connection], None]:
         """What an event other than plain readability asks for."""

@@ -1,6 +1,6 @@
 """A thread that sees who waits behind a long request, and lets siblings serve them.
 
-While the application has run for longer than some 30 ms, this worker's other connections that have become readable are
+While the application has run for longer than 20 to 40 ms, this worker's other connections that have become readable are
 passed on. What both threads touch belongs to the loop's thread always, but while the application runs:
 
 * The loop's thread says that it runs (`_running`). When it has returned, it looks whether the watcher is `_acting`, and
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 monotonic, sleep = time.monotonic, time.sleep
 
-TICK_S = 0.01
-LONG_S = 0.02  # since a tick saw the request first, when it was up to a tick old
+LOOK_S = 0.02  # a request that is seen at two looks is long: it is 20 to 40 ms old then
+TICK_S = 0.01  # between two looks while it goes on
 STUCK_TICKS = 3  # so often a listener, or the pair, is seen readable before something is done about it
 # How long an application that computes may keep the GIL while somebody is passed on. Each of the system calls for that
 # lets go of it, and would wait for 5 ms to get it back.
@@ -138,21 +138,21 @@ class Watcher:
     def _watch_requests(self) -> None:
         """Until the worker is idle."""
         slot = self._slot
-        number, seen_at = slot.writings, monotonic()
+        number, tick_s = slot.writings, LOOK_S
         while True:
-            sleep(TICK_S)
+            sleep(tick_s)
             if slot.writings != number:
-                number, seen_at = slot.writings, monotonic()
+                number, tick_s = slot.writings, LOOK_S
                 self._stuck.clear()
-                continue
-            if self._running is None:
+            elif self._running is None:
                 # No request has begun since the last tick either.
                 self._parked = True
                 if self._running is None:
                     return
                 self._parked = False
-            elif monotonic() - seen_at >= LONG_S:
+            else:
                 self._act(number)
+                tick_s = TICK_S
 
     def _act(self, number: int) -> None:
         """Relieve the loop, if the same request still runs."""
