@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 import traceback
@@ -86,6 +87,8 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> int:
     """All scenarios, the servers taking turns in each; the table; how many promises were broken."""
+    # So that what was started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_options()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

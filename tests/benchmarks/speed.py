@@ -26,6 +26,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -255,6 +256,8 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> None:
     """Start all, measure in rounds, stop all, print."""
+    # So that what was started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_options()
     server_cpu, wrk_cpu = map(int, options.cpus.split(","))
     with contextlib.ExitStack() as stack:

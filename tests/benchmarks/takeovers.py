@@ -32,7 +32,7 @@ def hup(instance: Instance, seconds: int) -> Result:
     result.remark_idle(IDLE)
     late = [(report.first_seen(version) or float("inf")) - ready for version, ready in delays]
     result.remarks.append(
-        f"{len(delays)} of {seconds // 2} reloads; workers ready at most {in_ms(slowest_s)} after HUP"
+        f"{len(delays)} of {seconds // 2} reloads ready within 2 s; at most {in_ms(slowest_s)} after HUP"
     )
     if late:
         result.remarks.append(f"new code answers at most {in_ms(max(0.0, *late))} after that")
