@@ -22,7 +22,7 @@ from .ops.logs import Logs, LogsProblem, descriptor_of
 from .process import leave
 from .process.daemon import become_daemon, fill_standard_descriptors
 from .process.hooks import Hooks
-from .process.identity import IdentityProblem, allow_connections, check_user, title_name
+from .process.identity import IdentityProblem, check_user, title_name
 from .process.messages import Origin
 from .process.patching import GREEN
 from .settings.hooks import HookError
@@ -72,7 +72,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         raise Refusal(str(problem)) from None
     for note in resolved.notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
-    _say_what_is_odd(processes.daemon, processes.worker_connections, around, logs)
+    _say_what_is_odd(processes.daemon, around, logs)
     arbiter.run(
         arbiter.Inheritance(
             # Too late to patch it: a fresh interpreter loads it again.
@@ -124,7 +124,7 @@ def _why_no_upgrade(around: Surroundings) -> str:
     return ""
 
 
-def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs: Logs) -> None:
+def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
     if daemon:
         logs.error.warning(
             "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
@@ -141,11 +141,6 @@ def _say_what_is_odd(daemon: bool, connections: int, around: Surroundings, logs:
         logs.error.warning(
             "The application started threads while it was loaded (%s): they stay in the arbiter and don't exist in "
             "workers. Start them in the hook post_fork", ", ".join(threads),
-        )  # fmt: skip
-    if too_few := allow_connections(connections):
-        logs.error.warning(
-            "worker_connections = %d needs more open files than the %d that are allowed; the rest waits in the "
-            "kernel's queue. Raise the limit (ulimit -n, LimitNOFILE=)", connections, too_few,
         )  # fmt: skip
 
 

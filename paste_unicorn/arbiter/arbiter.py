@@ -108,6 +108,7 @@ def run(given: Inheritance) -> NoReturn:
         reloading=given.runner.watch_files is not None,
     )
     generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents)
+    generations.check_limits()
     succession = Succession(generations, given.runner, given.predecessor)
     performer = Performer(generations, succession, given.runner, given.hooks)
     state, actions = begin(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..ops.logs import Logs
 from ..process.channel import Channel
 from ..process.fork import keep_private
-from ..process.identity import allow_connections, set_title, title_name
+from ..process.identity import set_title, title_name
 from ..process.messages import Equip, Load, Loaded, Message, Origin
 from ..settings.resolve import Source, resolve
 from ..template.forking import Equipment
@@ -24,6 +24,7 @@ from . import pidfile
 from .binding import BindProblem, Terms
 from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, TemplateStarted
 from .given import Runner, plan_of
+from .limits import KernelLimits
 from .listeners import OpenListeners
 from .own_logs import follow
 from .state import Plan
@@ -61,6 +62,7 @@ class Generations:
         self._coming: dict[int, Outfit] = {}
         self._removed: list[tuple[int, OpenListeners]] = []  # since which generation nobody wants these any more
         self.channels: dict[int, Channel] = {}  # of templates that live; the loop reads them
+        self._limits = KernelLimits(lambda: self.logs.error)
         self._keep_private()
 
     @property
@@ -191,8 +193,12 @@ class Generations:
             ini=title_name(settings.processes, self.origin.ini_path),
         )
         set_title("arbiter", self.equipment.ini)
-        allow_connections(settings.processes.worker_connections)
+        self.check_limits()
         self._move_pidfile(before.processes.pidfile, settings.processes.pidfile)
+
+    def check_limits(self) -> None:
+        """Whether the kernel allows what the settings in force want."""
+        self._limits.compare(self.settings, self.listeners.ours, self.equipment.application is not None)
 
     def forget(self, number: int) -> None:
         """It will not serve: close what was opened for it alone."""

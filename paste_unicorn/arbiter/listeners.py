@@ -32,6 +32,11 @@ class OpenListeners:
     def all(self) -> tuple[Listener, ...]:
         return tuple(one.listener for one in self._opened)
 
+    @property
+    def ours(self) -> tuple[Listener, ...]:
+        """Those whose queue is as long as we say: nobody else holds them."""
+        return tuple(one.listener for one in self._opened if one.is_ours)
+
     def changed_to(
         self, addresses: Iterable[Address], terms: Terms, closing: OpenListeners | None = None
     ) -> OpenListeners:

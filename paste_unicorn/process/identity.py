@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 setproctitle.getproctitle()
 
 
-SPARE_DESCRIPTORS = 128  # of a worker, beside its connections: listeners, logs, what the application opens
-
-
 class IdentityProblem(ValueError):
     """A setting that this process isn't allowed to honour; `str()` names the setting and what to do."""
 
@@ -73,19 +70,14 @@ def settle(settings: ProcessSettings) -> None:
             sys.path.insert(0, folder)
 
 
-def allow_connections(number: int) -> int | None:
-    """Let workers have so many connections each; the number of files that they may open where that is too few."""
-    return raise_descriptor_limit(number + SPARE_DESCRIPTORS)
-
-
-def raise_descriptor_limit(wanted: int) -> int | None:
-    """Let processes open so many files; the number that they may open where it can't be that many."""
+def allow_files(wanted: int) -> None:
+    """Let this process, and those that it starts, open so many files, or as many as the hard limit lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return None
+        return
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return None if allowed == wanted else allowed
+    with contextlib.suppress(OSError, ValueError):  # macOS has another limit above the hard one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 @contextlib.contextmanager

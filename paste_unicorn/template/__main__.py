@@ -14,10 +14,11 @@ from ..ops.logs import Logs, LogsProblem, setup
 from ..process import leave, patching
 from ..process.channel import Channel
 from ..process.handoff import HandoffPair
-from ..process.identity import allow_connections, set_title, title_name
+from ..process.identity import allow_files, set_title, title_name
 from ..process.lifeline import Lifeline
 from ..process.messages import LONGEST_REASON, Failed, Load
 from ..scoreboard import Scoreboard
+from ..settings.needs import files_of_worker
 from .again import read_local_conf, resolve_again, settle_again
 from .forking import Equipment, Template
 from .loading import LoadProblem, load_application, restore_interpreter, threads_of_the_application
@@ -81,7 +82,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     _say_how_it_is_patched(settings.processes.worker_class, early, logs)
     application = load_application(recipe)
     logs.enable()
-    allow_connections(settings.processes.worker_connections)
+    allow_files(files_of_worker(settings))
     if threads := threads_of_the_application():
         logs.error.warning(
             "The application started threads while it was loaded (%s); they don't exist in workers. Start them in the "

@@ -25,7 +25,7 @@ NOT_FOR = {"arbiter": {"http", "wsgi", "workers"}}
 # Only these modules of the arbiter act; the others decide, and need no process to be tested.
 ACTING = {
     "perform", "generations", "obituary", "listeners", "binding", "own_logs", "signals", "succession", "pidfile",
-    "arbiter", "__main__",
+    "arbiter", "__main__", "limits",
 }  # fmt: skip
 FORBIDDEN_MODULES = {
     "http": {"os", "signal", "socket", "time", "logging", "select", "threading", "subprocess"},
