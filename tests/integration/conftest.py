@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.server import free_port
+from support.ports import free_port
 
 TOP = Path(__file__).resolve().parents[2]
 SAMPLES = TOP / "sample_configs"

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from integration.conftest import documented, opened
 from support.checks import ask_each_worker
-from support.server import Server, free_port, serve, wait_for
+from support.ports import free_port
+from support.server import Server, serve, wait_for
 
 # -- the page's example, with SQLite ---------------------------------------------------------------------------
 

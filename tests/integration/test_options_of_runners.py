@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.server import Server, free_port, run_to_end, serve, wait_for
+from support.ports import free_port
+from support.server import Server, run_to_end, serve, wait_for
 
 RUNNERS = ("paster", "pserve", "gearbox")
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}

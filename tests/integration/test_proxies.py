@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from integration.conftest import SAMPLES
 from support.client import Client, request_bytes
-from support.server import Server, free_port, serve, wait_for
+from support.ports import free_port
+from support.server import Server, serve, wait_for
 
 PROXIES = ("nginx", "lighttpd")
 

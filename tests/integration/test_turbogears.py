@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from integration.conftest import Sample, documented, opened
 from support.client import Answer
-from support.server import Server, free_port, serve
+from support.ports import free_port
+from support.server import Server, serve
 
 GEARBOX = str(Path(sys.executable).parent / "gearbox")
 RUNNERS = ("paster", "gearbox")

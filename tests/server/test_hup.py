@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from support.client import Client, request_bytes
+from support.ports import free_port
 from support.processes import wait_until_gone
 from support.reloads import CODE, INI, Site, environ, errors, site
-from support.server import free_port, serve, wait_for
+from support.server import serve, wait_for
 
 # -- what is loaded again ----------------------------------------------------------------------------------------------
 

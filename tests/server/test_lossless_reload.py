@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 from support.changing import changing_site
-from support.server import free_port, wait_for
+from support.ports import free_port
+from support.server import wait_for
 from support.traffic import KEPT, NEW, STEADY, Load, Traffic, idle
 
 IDLE = 100

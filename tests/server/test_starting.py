@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 from support.processes import is_alive, wait_until_gone
-from support.server import Server, command, environment, free_port, run_to_end, serve, wait_for
+from support.server import Server, command, environment, run_to_end, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
 INI = "[server:main]\nuse = egg:gunicorn#main\n{settings}\n[app:main]\n" + APP + "\n"

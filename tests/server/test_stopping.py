@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 from support.processes import wait_until_gone
-from support.server import Server, command, environment, free_port, serve, wait_for
+from support.server import Server, command, environment, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
 

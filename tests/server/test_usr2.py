@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from support.client import Client, request_bytes
+from support.ports import free_port
 from support.processes import is_alive, wait_until_gone
 from support.reloads import INI, Site, environ, errors, site
-from support.server import command, environment, free_port, wait_for
+from support.server import command, environment, wait_for
 
 
 @contextlib.contextmanager

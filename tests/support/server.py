@@ -13,10 +13,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from support.client import Address, Answer, Client, request_bytes
+from support.ports import free_port
 from support.processes import MARK, Process, belonging, send_signal, wait_until_gone
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -223,19 +222,6 @@ def environment(mark: str, extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of a server: ours, test applications importable, a mark to know its processes by."""
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", MARK: mark, **extra}
-
-
-def free_port() -> int:
-    """A TCP port that is free now, outside the range from which the kernel gives ports to clients."""
-    for _ in range(200):
-        port = random.SystemRandom().randrange(10240, 32000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise ServerProblem("no free port was found")
 
 
 def _wait_until_it_answers(server: Server, path: str, daemon: bool) -> None:
