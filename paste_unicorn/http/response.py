@@ -18,6 +18,7 @@ from .head_cache import HeadCache
 from .refusals import Refusal
 
 LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # How a body is delimited (RFC 9112 §6.3).
 NO_BODY = 0  # none is sent, whatever the application gives

@@ -13,11 +13,12 @@ from typing import IO, NamedTuple, Protocol
 from ..http.body import ChunkedBody, SizedBody
 from ..http.parser import Head
 from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, NO_ROOM_FOR_BODY, Refused
+from ..http.response import CONTINUE
 from ..wsgi.input import BodyTooLarge, open_body
 from .connection import BODY, ClientGone, Connection
 from .deadlines import FIRST_PIECE_S, Deadlines
 from .exchange import Exchange
-from .incoming import CONTINUE, SMALL_BODY, Incoming
+from .incoming import SMALL_BODY, Incoming
 
 monotonic = time.monotonic
 

@@ -66,6 +66,7 @@ class SendLimits(NamedTuple):
     response_buffer: int  # bytes of an answer that may wait here before the application has to
     send_timeout_s: float  # how long the application waits for a client that takes nothing
     wait: Callable[[int, bool, bool, float], bool] = wait_in_thread
+    on_held: Callable[[Connection], None] | None = None  # told that something waits here, and the application goes on
 
 
 class Connection:
@@ -77,6 +78,7 @@ class Connection:
         "deadline",
         "environs",
         "fd",
+        "half_closed",
         "has_left",
         "head",
         "incoming",
@@ -118,11 +120,12 @@ class Connection:
         self.watched = 0  # the events that the loop was asked for
         self.cell = 0  # of the scoreboard, for a request that runs
         self.response: Response | None = None  # to a request that runs
+        self.half_closed = False  # the client had ended its side when its answer began: it waits for that, or has gone
         self.has_left = False  # nobody waits for the answer of the application that runs
 
     def send(self, data: bytes) -> None:
         """Give all of `data` to the kernel or, where it takes no more, to `output`. Raises ClientGone."""
-        if self.output:
+        if self.output and not self.flush():
             self._hold(data)
             return
         try:
@@ -141,6 +144,14 @@ class Connection:
         while self.unsent > self.limits.response_buffer and not self.flush():
             if not self.limits.wait(self.fd, False, True, self.limits.send_timeout_s):
                 raise ClientGone(f"it took nothing of the answer for {self.limits.send_timeout_s:g} seconds")
+        if self.limits.on_held is not None and self.output:
+            self.limits.on_held(self)
+
+    def send_aside(self, data: bytes) -> None:
+        """The same from where nobody may wait; for little."""
+        self._append(data)
+        self.unsent += len(data)
+        self.flush()
 
     def send_file(self, region: FileRegion) -> None:
         """The same for a part of a file; the descriptor is duplicated, since the application may close its own."""

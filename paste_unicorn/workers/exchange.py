@@ -287,8 +287,20 @@ class Exchange:
         self._logs.error.error(text, exc_info=error)
 
 
+class _Noted(Response):
+    """Looks, where it begins a stream, whether the client has ended its side before that."""
+
+    __slots__ = ()
+    _sink: Connection
+
+    def _start_stream(self) -> bytes:
+        connection = self._sink
+        connection.half_closed = connection.half_closed or connection.has_ended()
+        return super()._start_stream()
+
+
 def _noted(answering: Answering, connection: Connection, line: RequestLine, keep: bool) -> Response:
-    response = connection.response = Response(answering, connection, line, keep)
+    response = connection.response = _Noted(answering, connection, line, keep)
     return response
 
 

@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable
 from typing import IO, Any, Protocol
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import getcurrent, greenlet
 
 from ..http.parser import Head
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.file_wrapper import FileRegion
-from .concurrent_clients import ClientLeft, ConcurrentClients
-from .connection import IDLE, RUNNING, Connection
+from .concurrent_clients import ClientLeft
+from .connection import IDLE, RUNNING, Connection, SendLimits
+from .green_clients import GreenClients
 from .leaving import TICK_S
 from .loop import READABLE
 from .sync import SyncWorker
@@ -43,10 +44,6 @@ class Hub(Protocol):
     def let_go(self) -> None: ...
 
 
-class _Killed(ClientLeft, GreenletExit):  # type: ignore[misc]
-    """To a greenlet, the end that a greenlet knows."""
-
-
 class _OutOfTheLoop(BaseException):
     """In a child that the application has forked: the round in which that happened is the parent's."""
 
@@ -64,18 +61,6 @@ class _Elsewhere(Connection):
         self.send(b"")
 
 
-class GreenClients(ConcurrentClients):
-    """Connections, each of those that run with a greenlet of its own."""
-
-    waiting: set[int]  # descriptors of those whose application waits for their client
-
-    def interrupt(self, connection: Connection) -> None:
-        """It learns by itself that the client has gone, where it reads or writes."""
-        lane = self.running.get(connection)
-        if lane is not None and connection.fd not in self.waiting:
-            lane.throw(_Killed)
-
-
 class GreenWorker(SyncWorker):
     """Owned by the worker's only thread; all but `_lane`, and what that calls, runs in the hub's greenlet."""
 
@@ -83,10 +68,11 @@ class GreenWorker(SyncWorker):
     is_watched = False
     _clients: GreenClients
 
-    def __init__(self, *, hub: Hub, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, hub: Hub, send_limits: SendLimits, **given: Any) -> None:
+        super().__init__(send_limits=send_limits._replace(on_held=self._held), **given)
         self._hub = hub
         self._clients.waiting = hub.waiting
+        self._clients.later = hub.soon
         self._exchange.note_responses()
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
@@ -124,6 +110,9 @@ class GreenWorker(SyncWorker):
             self._again()
         elif self._leaving.began:
             self._again(_LEAVING_S)
+
+    def _held(self, connection: Connection) -> None:
+        self._clients.held(connection)
 
     def _again(self, after_s: float = 0.0) -> None:
         if not self._is_called:

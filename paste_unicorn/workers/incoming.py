@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING, Protocol
 
 from ..http.refusals import Refused
+from ..http.response import CONTINUE
 from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected, RequestOver
 from .connection import RECEIVE_SIZE
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Decoder(Protocol):

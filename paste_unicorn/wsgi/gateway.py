@@ -98,6 +98,11 @@ class Response:
         """0 as long as the application has not called start_response."""
         return self.prepared.status_code if self.prepared is not None else 0
 
+    @property
+    def takes_interim(self) -> bool:
+        """Whether an interim answer (RFC 9110 §15.2) may leave now."""
+        return self._line.http11 and not self.head_sent
+
     # -- what the application calls ------------------------------------------------------------------------------
 
     def start_response(
@@ -124,7 +129,7 @@ class Response:
 
     def early_hints(self, fields: Fields) -> None:
         """`wsgi.early_hints`: a 103 before the answer (RFC 8297); nothing for HTTP/1.0 or once the head has left."""
-        if self._line.http11 and not self.head_sent:
+        if self.takes_interim:
             self._sink.send(early_hints(fields))
 
     # -- what the server calls -----------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""What happens on a connection while its greenlet runs: its client sends more, takes more, or goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from greenlet import GreenletExit
+
+from ..http.response import CONTINUE
+from ..wsgi.gateway import Response
+from .concurrent_clients import ClientLeft, ConcurrentClients
+from .connection import IDLE, RECEIVE_SIZE, RUNNING, ClientGone, Connection
+from .loop import GONE, READABLE, WRITABLE
+
+ASK_AFTER_S = 1.0  # since a client has ended its side
+
+
+class _Killed(ClientLeft, GreenletExit):  # type: ignore[misc]
+    """To a greenlet, the end that a greenlet knows."""
+
+
+class GreenClients(ConcurrentClients):
+    """Connections, each of those that run with a greenlet of its own. All but `held` runs in the hub's."""
+
+    waiting: set[int]  # descriptors of those whose application waits for their client
+    later: Callable[[Callable[[], object], float], None]  # calls back after so many seconds
+
+    def interrupt(self, connection: Connection) -> None:
+        """It learns by itself that the client has gone, where it reads or writes."""
+        lane = self.running.get(connection)
+        if lane is not None and connection.fd not in self.waiting:
+            lane.throw(_Killed)
+
+    def writable(self, connection: Connection) -> None:
+        if connection.phase is RUNNING:
+            self._flush_meanwhile(connection)
+        else:
+            super().writable(connection)
+
+    def watch_again(self, connection: Connection) -> None:
+        """In other phases than this one it is watched for what that needs."""
+        waits = len(connection.buffer) >= RECEIVE_SIZE
+        if connection.phase is IDLE and self.by_fd.get(connection.fd) is connection and not waits:
+            self.watch(connection)
+
+    def held(self, connection: Connection) -> None:
+        """The application goes on, and some of its answer is unsent: it leaves as soon as the client takes more."""
+        if connection.phase is RUNNING and not connection.has_left:
+            self._watch(connection, WRITABLE if connection.watched in {GONE, WRITABLE} else READABLE | WRITABLE)
+
+    def _flush_meanwhile(self, connection: Connection) -> None:
+        if connection.has_left:
+            return
+        try:
+            if not connection.flush():
+                return
+        except ClientGone:
+            self._leave_alone(connection)
+            return
+        if connection.watched & READABLE:
+            self.watch(connection)
+        else:
+            self._quieten(connection)
+
+    def _meanwhile(self, connection: Connection) -> None:
+        """Something has arrived, which has to wait; or the end, of which TCP does not tell whether the client has gone.
+
+        Before the answer has begun it may be a half-close: such a client gets its answer, however long that takes. So
+        it is asked, by something that comes back as a reset if nobody is there. Once a stream is on its way its reader
+        has gone, but for one who had ended its side before, or has just sent the last of a body that is answered while
+        it is read.
+        """
+        response = connection.response
+        if response is not None and not connection.half_closed and connection.has_ended():
+            if not response.head_sent:
+                connection.half_closed = True
+                self.later(partial(self._ask, connection, response), ASK_AFTER_S)
+            elif connection.incoming is None:
+                self._leave_alone(connection)
+                return
+        if connection.output:
+            self._watch(connection, WRITABLE)
+        elif connection.watched:
+            self._quieten(connection)
+
+    def _quieten(self, connection: Connection) -> None:
+        connection.watched = self._loop.quieten(connection.fd)
+
+    def _ask(self, connection: Connection, response: Response) -> None:
+        """A 100, which says nothing to whoever has sent its request, and is ignored (RFC 9110 §15.2.1)."""
+        if connection.response is not response or not response.takes_interim:
+            return
+        try:
+            connection.send_aside(CONTINUE)
+        except ClientGone:
+            self._leave_alone(connection)

@@ -1,0 +1,132 @@
+"""Clients that disappear by hundreds, in the middle of whatever it is: nothing of them is left, and all is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.checks import get, post
+from support.client import chunked
+from support.load import allow_descriptors, crowd
+from support.server import Server, wait_for
+
+from paste_unicorn.scoreboard import Scoreboard
+
+APPLICATION = "paste.app_factory = support.streaming:make_app"
+SETTINGS = {"worker_connections": "2000", "loglevel": "info", "timeout": "120"}
+HOST = b"Host: localhost"
+CROWD = 500
+PATIENCE_S = 60.0
+
+# What they were doing. Where requests run one after the other, an application that waits for ever would keep the others
+# waiting, so there it waits for a moment.
+ONE_BY_ONE = ("sync",)
+KINDS = {
+    "sized uploads": lambda wait_s: post(b"Content-Length: 1000000", body=b"x" * 70_000, target=b"/take"),
+    "chunked uploads": lambda wait_s: post(b"Transfer-Encoding: chunked", body=b"ffff\r\nxyz", target=b"/take"),
+    "long polls": lambda wait_s: get(HOST, target=b"/poll?s=%b" % wait_s),
+    "streams": lambda wait_s: get(HOST, target=b"/ticks?gap=%b" % wait_s),
+    "floods": lambda wait_s: get(HOST, target=b"/flood"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _descriptors() -> None:
+    allow_descriptors(8192)
+
+
+def state(server: Server) -> dict[str, Any]:
+    """What the application sees of its process, and what the scoreboard says."""
+    with server.connect(PATIENCE_S) as client:
+        client.send(get(HOST, target=b"/state"))
+        found: dict[str, Any] = json.loads(client.read_answer().body)
+    for name in os.listdir(f"/proc/{server.pid}/fd"):
+        path = f"/proc/{server.pid}/fd/{name}"
+        if "unicorn-scoreboard" in os.readlink(path):
+            fd = os.open(path, os.O_RDWR)
+            try:
+                slot = Scoreboard.attach(fd).read(0)
+            finally:
+                os.close(fd)
+            return {**found, "running": len(slot.running) + slot.counters["uncelled"]}
+    raise AssertionError("the arbiter has no scoreboard")
+
+
+def wait_until_nothing_is_left(server: Server, before: dict[str, Any]) -> dict[str, Any]:
+    """Descriptors, threads, greenlets, cells of the scoreboard as before; and every iterable closed."""
+
+    def is_so() -> bool:
+        now = state(server)
+        seen.append(now)
+        return now["opened"] == now["closed"] and all(
+            now[name] <= before[name] for name in ("descriptors", "threads", "greenlets", "running")
+        )
+
+    seen: list[dict[str, Any]] = []
+    wait_for(is_so, f"nothing is left beyond {before}", PATIENCE_S)
+    return seen[-1]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "all of them"])
+def test_nothing_is_left_of_hundreds_that_disappear(
+    server: Server, worker_class: str, log_start: int, kind: str
+) -> None:
+    wait_s = b"0.001" if worker_class in ONE_BY_ONE else b"3600"
+    requests = [make(wait_s) for name, make in KINDS.items() if kind in (name, "all of them")]
+    count = CROWD // len(requests)
+    before = state(server)
+    with contextlib.ExitStack() as stack:
+        clients = [one for data in requests for one in stack.enter_context(crowd(server.address, count, data))]
+        if worker_class not in ONE_BY_ONE:
+            wait_for(lambda: state(server)["started"] == before["started"] + CROWD, "all of them run", PATIENCE_S)
+        for number, client in enumerate(clients):
+            if number % 2:
+                client.close()
+            else:
+                client.reset()
+    after = wait_until_nothing_is_left(server, before)
+    if kind.endswith("uploads"):
+        errors = after["errors"][len(before["errors"]) :]
+        assert len(errors) == after["started"] - before["started"], "each application that read was told"
+        assert {error.partition(":")[0] for error in errors} == {"ClientDisconnected"}
+    log = server.log_text()[log_start:]
+    assert not re.search("Traceback|ERROR|WARNING", log), log
+
+
+# -- gone, or waiting for the answer? ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_who_has_ended_its_side_before_a_stream_begins_gets_all_of_it(
+    server: Server, worker_class: str, version: bytes, tmp_path: Path
+) -> None:
+    """Where others can run meanwhile it is asked whether it is still there: by a 100, which HTTP/1.0 does not know."""
+    gate = tmp_path / "gate"
+    events = [f"id: {number}\ndata: event {number}\n\n".encode() for number in range(3)]
+    with server.connect() as client:
+        client.send(get(HOST, target=f"/events?count=3&late=1&gate={gate}".encode(), version=version))
+        client.end()
+        if worker_class not in ONE_BY_ONE and version == b"HTTP/1.1":
+            assert client.read_head()[:2] == (100, "Continue")
+        assert client.is_silent(1.5)
+        for number in range(3):
+            Path(f"{gate}.{number}").touch()
+        answer = client.read_answer()
+        assert (answer.status, answer.body) == (200, b"".join(events))
+        client.expect_end()
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_an_echo_to_who_has_ended_its_side_is_whole(server: Server, size: int) -> None:
+    """As `nc -N` does: all of the request, and the end, at once."""
+    data = b"x" * size
+    with server.connect() as client:
+        client.send(post(b"Transfer-Encoding: chunked", body=chunked(data), target=b"/echo"))
+        client.end()
+        assert client.read_answer().body == data
+        client.expect_end()
