@@ -10,7 +10,7 @@ Which file to open first for what:
 * a request, top to bottom       `workers/sync.py`, `workers/exchange.py`
 * what is a request, a refusal   `http/parser.py`, `http/refusals.py`
 * PEP 3333                       `wsgi/environ.py`, `wsgi/gateway.py`
-* what a worker is doing         `scoreboard.py`
+* what a worker is doing         `scoreboard/board.py`
 * logs                           `ops/logs.py`, `ops/access_log.py`
 """
 

@@ -14,6 +14,7 @@ from ..http.body import ChunkedBody, SizedBody
 from ..http.parser import Head
 from ..http.refusals import BODY_TIMEOUT, BODY_TOO_LARGE, NO_ROOM_FOR_BODY, Refused
 from ..http.response import CONTINUE
+from ..scoreboard.uploads import UploadState, upload_id
 from ..wsgi.input import BodyTooLarge, open_body
 from .connection import BODY, ClientGone, Connection
 from .deadlines import FIRST_PIECE_S, Deadlines
@@ -70,8 +71,12 @@ class Bodies:
 
     def begin(self, connection: Connection, head: Head, rest: bytes) -> None:
         """The head is complete, a body follows."""
-        rules, length = self._rules, head.body
+        rules, length, slot = self._rules, head.body, self._exchange.slot
+        upload = upload_id(head.line.query, head.block.environ.get("HTTP_X_PROGRESS_ID", ""))
+        row = slot.begin_upload(upload, length, monotonic()) if upload is not None else None
         if rules.limit and length > rules.limit:
+            if row is not None:
+                row.end(UploadState.ERROR)
             self._keeper.refuse(connection, Refused(BODY_TOO_LARGE, head.line.raw))
             return
         incoming = Incoming(
@@ -81,6 +86,8 @@ class Bodies:
             limit=rules.limit,
             timeout_s=self._deadlines.body_s,
             continue_expected=head.block.expect_continue,
+            slot=slot,
+            row=row,
         )
         connection.head, connection.incoming = head, incoming
         if rules.spool is not None:

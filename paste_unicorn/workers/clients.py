@@ -179,7 +179,9 @@ class Clients:
             return  # pipelined requests are waiting for their turn; the end will be reported again
         elif connection.phase is WRITING:
             connection.close_when_sent = True
-            connection.incoming = None
+            if connection.incoming is not None:
+                connection.incoming.give_up()
+                connection.incoming = None
             self._watch(connection, WRITABLE)
         else:
             self.drop(connection)
@@ -264,6 +266,7 @@ class Clients:
         self._exchange.refuse(connection, refused)
         connection.close_when_sent = connection.linger = True
         if connection.incoming is not None:
+            connection.incoming.give_up()
             connection.incoming.discard()
             connection.incoming = None
         self.settle(connection)
@@ -274,6 +277,8 @@ class Clients:
             self.drop(connection)
             return
         connection.buffer.clear()
+        if connection.incoming is not None:
+            connection.incoming.give_up()
         try:
             connection.sock.shutdown(1)  # SHUT_WR
         except OSError:

@@ -230,6 +230,7 @@ class Connection:
                 self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         if self.incoming is not None:
+            self.incoming.give_up()
             self.incoming.discard()
             self.incoming.detached = True
             self.incoming = None

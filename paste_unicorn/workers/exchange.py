@@ -113,6 +113,7 @@ class Exchange:
         environ["wsgi.input"] = body
         environ["wsgi.early_hints"] = response.early_hints
         if connection.incoming is not None:
+            slot.receive(cell, connection.incoming.received)
             response.before_head = connection.incoming.answer_begins
             response.plain = False
         if length >= 0:
@@ -138,6 +139,11 @@ class Exchange:
     def for_another_thread(self) -> Exchange:
         """One that counts together with this one, and knows its own requests' times."""
         return copy.copy(self)
+
+    @property
+    def slot(self) -> SlotWriter:
+        """Where this worker says what it is doing."""
+        return self._slot
 
     def note_responses(self) -> None:
         """Let connections know their response while it is being made: where several run at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
@@ -28,10 +29,13 @@ def make_parser(settings: Settings) -> HeadParser:
     )
 
 
-def make_environs(settings: Settings, error_fd: int, name: str, port: str, trusted: bool) -> Environs:
+def make_environs(
+    settings: Settings, error_fd: int, name: str, port: str, trusted: bool, own: Mapping[str, Any] | None = None
+) -> Environs:
     """What makes the environs of requests that come in under this server name and port.
 
-    `error_fd` is where `wsgi.errors` leads. `trusted`: whether the peers may speak for others.
+    `error_fd` is where `wsgi.errors` leads. `trusted`: whether the peers may speak for others. `own` is what a worker
+    offers beside that.
     """
 
     def write_error(data: bytes) -> None:
@@ -51,6 +55,7 @@ def make_environs(settings: Settings, error_fd: int, name: str, port: str, trust
         "SERVER_SOFTWARE": f"paste_unicorn/{__version__}",
         "SERVER_NAME": name,
         "SERVER_PORT": port,
+        **(own or {}),
     }
     # SCRIPT_NAME in the process's environment is how existing deployments mount an application.
     prefix = (requests.url_prefix or os.environ.get("SCRIPT_NAME", "")).rstrip("/")

@@ -13,10 +13,13 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from ..http.refusals import Refused
 from ..http.response import CONTINUE
+from ..scoreboard.uploads import UploadState
 from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected, RequestOver
 from .connection import RECEIVE_SIZE
 
 if TYPE_CHECKING:
+    from ..scoreboard import SlotWriter
+    from ..scoreboard.uploads import UploadRow
     from .connection import Connection
 
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
@@ -40,11 +43,15 @@ class Incoming:
         limit: int,
         timeout_s: float,
         continue_expected: bool,
+        slot: SlotWriter,
+        row: UploadRow | None,
     ) -> None:
         self._connection = connection
         self._decoder = decoder
         self._limit = limit  # decoded bytes that are allowed; 0: any number
         self._timeout_s = timeout_s  # between bytes, while the application waits
+        self._slot = slot
+        self._row = row  # of the shared page, where the client gave its upload an id; until that has ended
         self._pieces: list[bytes] = []  # decoded, not yet given to anyone
         self._spool: IO[bytes] | None = None  # decoded, where bodies are collected in a file
         self.length = length  # bytes, -1 when the body is chunked
@@ -75,6 +82,8 @@ class Incoming:
             raise
         if decoded:
             self.received += len(decoded)
+            if self._row is not None:
+                self._row.receive(self.received)
             if self._limit and self.received > self._limit:
                 self.broken = True
                 raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
@@ -83,6 +92,8 @@ class Incoming:
             else:
                 self._pieces.append(decoded)
         self.complete = complete
+        if complete:
+            self._end_row(UploadState.DONE)
         return data[used:]
 
     def whole(self) -> IO[bytes]:
@@ -116,6 +127,7 @@ class Incoming:
                 connection.buffer += self.feed(arrived)
             except Refused as refused:
                 raise BodyMalformed(refused.refusal) from None
+            self._slot.receive(connection.cell, self.received)
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
@@ -129,6 +141,7 @@ class Incoming:
     def cut(self) -> None:
         """The client ended its side too early: what came can be read, and then the error."""
         self.cut_off = True
+        self.give_up()
         if self._spool is not None:
             self._spool.seek(0)
 
@@ -159,6 +172,15 @@ class Incoming:
     def drain(self, limit: int) -> None:
         """From now on the rest is only read to be thrown away, up to `limit` bytes."""
         self._limit = self.received + limit
+
+    def give_up(self) -> None:
+        """No more of it is read: the shared page says so."""
+        self._end_row(UploadState.ERROR)
+
+    def _end_row(self, state: UploadState) -> None:
+        if self._row is not None:
+            self._row.end(state)
+            self._row = None
 
     def discard(self) -> None:
         """Let go of what was collected."""

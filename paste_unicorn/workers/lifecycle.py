@@ -248,7 +248,9 @@ def make_worker(
     """The worker of the class that the settings want, wired up from them."""
     settings, logs = orders.settings, orders.logs
     requests, processes = settings.requests, settings.processes
-    environs = functools.partial(make_environs, settings, logs.error_fd)
+    environs = functools.partial(
+        make_environs, settings, logs.error_fd, own={"gunicorn.uploads": orders.scoreboard.uploads.find}
+    )
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
     worker, waiting = _class_of(processes.worker_class)

@@ -9,13 +9,17 @@ Hot: `SlotWriter.begin`, `end` and `count` run once a request and must stay well
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import struct
 import tempfile
 from bisect import bisect_right
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
+
+from .uploads import PAGE_SIZE, UploadRow, Uploads
 
 SLOTS = 2048  # a reload needs as many slots again as there are workers
 CELLS = 64
@@ -23,11 +27,12 @@ CELLS = 64
 # The header: a page of its own, so that slots stay page-aligned.
 _HEADER = struct.Struct("<8sIII")  # magic, layout version, number of slots, cells in a slot
 _MAGIC = b"unicorn\0"
-_LAYOUT = 1
+_LAYOUT = 2
 _STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped for good
 _WORKERS = struct.Struct("<I")  # how many are wanted now
 _WORKERS_OFFSET = 68
 _CLOSINGS = 72  # offset of one byte: how often listeners have been told to take no more connections
+_UPLOADS_MARKS = 2048  # a byte for each slot, of `Uploads`
 _HEADER_SIZE = 4096
 
 # A slot: who it is, then counters (all unsigned 64 bit, so that a reader never sees half of one), then cells.
@@ -128,6 +133,7 @@ class Scoreboard:
         magic, layout, self.slots, cells = _HEADER.unpack_from(self._memory, 0)
         if (magic, layout, cells) != (_MAGIC, _LAYOUT, CELLS):
             raise ScoreboardError(f"descriptor {fd} does not hold a scoreboard of this version")
+        self.uploads = Uploads(self._memory, _UPLOADS_MARKS, _HEADER_SIZE + self.slots * _SLOT_SIZE, self.slots)
 
     @classmethod
     def create(cls, slots: int = SLOTS) -> Scoreboard:
@@ -137,7 +143,7 @@ class Scoreboard:
         else:
             fd, path = tempfile.mkstemp(prefix="unicorn-scoreboard-")
             os.unlink(path)
-        os.ftruncate(fd, _HEADER_SIZE + slots * _SLOT_SIZE)
+        os.ftruncate(fd, _HEADER_SIZE + slots * (_SLOT_SIZE + PAGE_SIZE))
         os.pwrite(fd, _HEADER.pack(_MAGIC, _LAYOUT, slots, CELLS), 0)
         return cls(fd)
 
@@ -179,7 +185,7 @@ class Scoreboard:
 
     def writer(self, slot: int) -> SlotWriter:
         """For the worker that owns this slot."""
-        return SlotWriter(self._memory, self._offset(slot))
+        return SlotWriter(self._memory, self._offset(slot), functools.partial(self.uploads.begin, slot))
 
     def read(self, slot: int) -> SlotReading:
         """What the slot says now; cells that are being written at this moment are left out."""
@@ -195,8 +201,9 @@ class Scoreboard:
         )  # fmt: skip
 
     def clear(self, slot: int) -> None:
-        """Make the slot empty again, once its worker is gone and has been reported."""
+        """Make the slot empty again, once its worker is gone and has been reported. How its uploads ended stays."""
         offset = self._offset(slot)
+        self.uploads.end_all(slot)
         self._memory[offset : offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
 
     def _offset(self, slot: int) -> int:
@@ -220,9 +227,12 @@ class Scoreboard:
 class SlotWriter:
     """A worker's pen: only the process that owns the slot may use it."""
 
-    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+    def __init__(
+        self, memory: mmap.mmap, offset: int, begin_upload: Callable[[bytes, int, float], UploadRow | None]
+    ) -> None:
         self._memory = memory
         self._offset = offset
+        self.begin_upload = begin_upload  # `Uploads.begin` for this slot
         self._cells = offset + _CELLS_OFFSET
         self._writings = 0
         words = memoryview(memory)[offset + _COUNTERS_OFFSET : offset + _COUNTERS_OFFSET + 8 * _COUNTER_WORDS]
@@ -301,3 +311,4 @@ class SlotWriter:
 
 assert _CELL.size == 256
 assert _COUNTER_WORDS <= 64
+assert _UPLOADS_MARKS + SLOTS <= _HEADER_SIZE
