@@ -21,7 +21,9 @@ _RETRY_S = 0.02
 
 
 class BindProblem(Exception):
-    """Addresses that can't be listened on, a line each."""
+    """Addresses that can't be listened on, a line each. `is_taken`: by somebody who listens there."""
+
+    is_taken = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,34 @@ def open_all(
     return tuple(opened)
 
 
+def try_address(address: Address, among: Sequence[Address], terms: Terms) -> BindProblem | None:
+    """Whether this address could be listened on, among all that the settings name; nobody can connect meanwhile, and
+    nothing stays.
+    """
+    try:
+        if address.kind == "tcp":
+            _bound_tcp(address, among, terms, 0.0).close()
+        else:
+            _try_unix(address)
+    except OSError as error:
+        problem = BindProblem(_advice(address, error, ()))
+        problem.is_taken = error.errno == errno.EADDRINUSE
+        return problem
+    return None
+
+
+def _try_unix(address: Address) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        if address.kind == "abstract":
+            sock.bind("\0" + address.path)
+            return
+        if _is_live(address.path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        fresh = _fresh_name(address.path)
+        sock.bind(fresh)
+        os.unlink(fresh)
+
+
 def _open(address: Address, others: Sequence[Address], terms: Terms, until: float) -> Opened:
     if address.kind == "fd":
         return _take_over(address)
@@ -102,6 +132,17 @@ def _open(address: Address, others: Sequence[Address], terms: Terms, until: floa
 
 
 def _open_tcp(address: Address, others: Sequence[Address], terms: Terms, until: float) -> Opened:
+    sock = _bound_tcp(address, others, terms, until)
+    try:
+        sock.listen(terms.backlog)
+    except BaseException:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return Opened(str(address), _tcp_listener(sock, address.host), True)
+
+
+def _bound_tcp(address: Address, others: Sequence[Address], terms: Terms, until: float) -> socket.socket:
     family, where = _resolve(address)
     sock = socket.socket(family)
     try:
@@ -115,12 +156,10 @@ def _open_tcp(address: Address, others: Sequence[Address], terms: Terms, until: 
             beside = any(other.port == address.port and other.host == "0.0.0.0" for other in others)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(beside))
         _retry(lambda: sock.bind(where), until)
-        sock.listen(terms.backlog)
     except BaseException:
         sock.close()
         raise
-    sock.setblocking(False)
-    return Opened(str(address), _tcp_listener(sock, address.host), True)
+    return sock
 
 
 def _tcp_listener(sock: socket.socket, host: str) -> Listener:
@@ -161,7 +200,7 @@ def _bind_path(sock: socket.socket, path: str, terms: Terms) -> tuple[int, int]:
     """
     if _is_live(path):
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    fresh = os.path.join(os.path.dirname(path), f".{os.getpid()}.s")
+    fresh = _fresh_name(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)
     sock.bind(fresh)
@@ -176,6 +215,11 @@ def _bind_path(sock: socket.socket, path: str, terms: Terms) -> tuple[int, int]:
         os.unlink(fresh)
         raise
     return inode
+
+
+def _fresh_name(path: str) -> str:
+    """In the same folder."""
+    return os.path.join(os.path.dirname(path), f".{os.getpid()}.s")
 
 
 def _is_live(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import resource
@@ -67,14 +68,18 @@ class Queue:
     dropped: int
 
 
-def read_kernel() -> Kernel:
-    """What this process is allowed now."""
-    files, user_tasks = _hard(resource.RLIMIT_NOFILE), _soft(resource.RLIMIT_NPROC)
+def read_kernel(pid: int | None = None) -> Kernel:
+    """What this process is allowed now, or another one that may be asked (`man 2 prlimit`)."""
+    files, user_tasks = _limit(resource.RLIMIT_NOFILE, pid)[1], _limit(resource.RLIMIT_NPROC, pid)[0]
     if os.geteuid() == 0:
         user_tasks = UNLIMITED  # root may always fork (`man 2 getrlimit`)
     if sys.platform == "darwin":
         return read_macos(sysctl, files, user_tasks, _user())
-    return read_linux(read_text, files, user_tasks, _user(), _is_confined())
+
+    def text(path: str) -> str:
+        return read_text(path.replace("/proc/self/", f"/proc/{pid or 'self'}/"))
+
+    return read_linux(text, files, user_tasks, _user(), _is_confined())
 
 
 def read_linux(text: Text, files: int, user_tasks: int, user: str = "", in_container: bool = False) -> Kernel:
@@ -198,14 +203,14 @@ def _is_confined() -> bool:
     return is_container and not os.access(_SOMAXCONN, os.W_OK)
 
 
-def _hard(kind: int) -> int:
-    hard = resource.getrlimit(kind)[1]
-    return UNLIMITED if hard == resource.RLIM_INFINITY else hard
-
-
-def _soft(kind: int) -> int:
-    soft = resource.getrlimit(kind)[0]
-    return UNLIMITED if soft == resource.RLIM_INFINITY else soft
+def _limit(kind: int, pid: int | None) -> tuple[int, int]:
+    """Soft and hard."""
+    soft_hard = resource.getrlimit(kind)
+    if pid is not None and sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):  # another user's: ours is the best guess
+            soft_hard = resource.prlimit(pid, kind)
+    soft, hard = (UNLIMITED if limit == resource.RLIM_INFINITY else limit for limit in soft_hard)
+    return soft, hard
 
 
 def _user() -> str:

@@ -110,12 +110,13 @@ def _syn_queue(kernel: Kernel, needs: Needs) -> Limit:
     """Only without SYN cookies the kernel keeps a quarter of this free (net/ipv4/tcp_input.c, tcp_conn_request)."""
     name, wanted = "net.ipv4.tcp_max_syn_backlog", -(-needs.backlog * 4 // 3)
     why = "handshakes that have begun wait in it, and three quarters of it are for everybody"
+    shown = str(wanted)
     if kernel.syn_cookies:
-        verdict, why = OK, "SYN cookies are on, so a full queue turns nobody away"
+        verdict, shown = OK, "any, with SYN cookies"
     else:
         verdict = UNKNOWN if kernel.syn_cookies is None else _verdict(kernel.syn_queue, wanted)
     remedy = remedies.of_sysctl(kernel, "net.ipv4.tcp_syncookies", 1)
-    return Limit(f"Handshakes under way ({name})", verdict, _shown(kernel.syn_queue), str(wanted), why, remedy)
+    return Limit(f"Handshakes under way ({name})", verdict, _shown(kernel.syn_queue), shown, why, remedy)
 
 
 def _tasks(kernel: Kernel, needs: Needs) -> Limit:
@@ -182,7 +183,7 @@ def _of_clients(kernel: Kernel, needs: Needs) -> Iterator[Limit]:
     yield Limit(
         f"Ports that rest after their connection, TIME_WAIT ({name})",
         _verdict(rate, CHURN),
-        f"{_shown(rate)} connections a second",
+        f"{_shown(rate)} a second",
         f"{CHURN} a second",
         f"a port rests for {_seconds(kernel)} when its connection was closed on this side, and soon all do",
         remedies.of_sysctl(kernel, name, 1000 * ports // (2 * CHURN) if is_mac and ports else 1),

@@ -9,8 +9,6 @@ from typing import Any
 from .problems import Place, Problem
 from .surroundings import Surroundings
 
-SOMAXCONN = "/proc/sys/net/core/somaxconn"
-
 
 class Checks:
     """`values` are all values by row name, `places` where those that were said were said."""
@@ -24,7 +22,6 @@ class Checks:
         yield from self._identity()
         yield from self._logs()
         yield from self._limits()
-        yield from self._backlog()
 
     def _daemon(self) -> Iterator[Problem]:
         if not self._values["daemon"]:
@@ -55,21 +52,6 @@ class Checks:
             yield self._problem(
                 "limit_request_head",
                 f"{head} is less than limit_request_line, {line}, which so never counts",
-                "warning",
-            )
-
-    def _backlog(self) -> Iterator[Problem]:
-        if "backlog" not in self._places:
-            return
-        try:
-            with open(SOMAXCONN) as file:
-                allowed = int(file.read())
-        except (OSError, ValueError):
-            return
-        if self._values["backlog"] > allowed:
-            yield self._problem(
-                "backlog",
-                f"the kernel allows {allowed}; sysctl -w net.core.somaxconn={self._values['backlog']} helps",
                 "warning",
             )
 

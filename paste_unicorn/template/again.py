@@ -16,6 +16,10 @@ from .loading import LoadProblem
 _OURS = "paste_unicorn.runner"
 
 
+class AnotherServer(LoadProblem):
+    """The section is for another server than this one."""
+
+
 def read_local_conf(origin: Origin) -> dict[str, str]:
     """The texts of the server's section as they are in the file now. Raises LoadProblem.
 
@@ -36,7 +40,7 @@ def read_local_conf(origin: Origin) -> dict[str, str]:
     except Exception:
         raise LoadProblem(f"[{origin.section}] can't be read again\n{traceback.format_exc()}") from None
     if getattr(context.object, "__module__", "") != _OURS:
-        raise LoadProblem(f"[{origin.section}] names another server than egg:gunicorn#main now; restart for that")
+        raise AnotherServer(f"[{origin.section}] names another server than egg:gunicorn#main now; restart for that")
     return {str(name): str(value) for name, value in context.local_conf.items()}
 
 

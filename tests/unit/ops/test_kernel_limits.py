@@ -150,7 +150,7 @@ def test_where_nothing_falls_short_nothing_is_said() -> None:
         (
             {"reuses_time_wait": 0},
             {},
-            "Ports that rest after their connection, TIME_WAIT (net.ipv4.tcp_tw_reuse): allowed is 470 connections a "
+            "Ports that rest after their connection, TIME_WAIT (net.ipv4.tcp_tw_reuse): allowed is 470 a "
             "second, these settings want 1000 a second: a port rests for 60 s when its connection was closed on this "
             "side, and soon all do. Now: sysctl -w net.ipv4.tcp_tw_reuse=1.",
         ),
@@ -169,7 +169,7 @@ def test_on_macos_it_is_said_in_its_words() -> None:
     queue, rest = short(kernel)
     assert "(kern.ipc.somaxconn): allowed is 128, these settings want 2048" in queue
     assert "Now: sudo sysctl kern.ipc.somaxconn=2048 && kill -HUP 4711. To last: a LaunchDaemon in" in queue
-    assert "(net.inet.tcp.msl): allowed is 546 connections a second" in rest
+    assert "(net.inet.tcp.msl): allowed is 546 a second" in rest
     assert "Now: sudo sysctl net.inet.tcp.msl=8192." in rest
     ports = short(kernel, workers=20)[1]
     assert "(net.inet.ip.portrange.first): allowed is 49152 to 65535: 16384 ports, these settings want 20000" in ports

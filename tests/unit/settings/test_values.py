@@ -241,11 +241,3 @@ def test_a_daemon_under_systemd_is_refused(read: Read) -> None:
     assert [str(problem) for problem in read("daemon = true", {"NOTIFY_SOCKET": "/run/x"}).problems] == [
         "prod.ini:3 [server:main] daemon: systemd watches over this process, which a daemon would leave; leave it out"
     ]
-
-
-def test_a_backlog_that_the_kernel_cuts_has_a_line(read: Read, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "somaxconn").write_text("128\n")
-    monkeypatch.setattr("paste_unicorn.settings.checks.SOMAXCONN", str(folder / "somaxconn"))
-    assert [str(note) for note in read("backlog = 2048").notes] == [
-        "prod.ini:3 [server:main] backlog: the kernel allows 128; sysctl -w net.core.somaxconn=2048 helps"
-    ]

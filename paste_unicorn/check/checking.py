@@ -1,0 +1,126 @@
+"""The whole check, in the order of a start: settings, addresses, logs, pid file, user; then the kernel's limits."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TextIO
+
+from ..arbiter.binding import Terms
+from ..ops.kernel import Queue, queue_of, read_kernel
+from ..ops.limits import Situation, limits
+from ..ops.memory import resident_bytes
+from ..process.identity import title_name
+from ..process.messages import Origin, Recipe
+from ..settings.needs import needs_of
+from ..settings.resolve import Resolved, Settings
+from ..template.again import AnotherServer, read_local_conf, resolve_again
+from ..template.judging import settle_and_judge
+from ..template.loading import LoadProblem
+from . import trying
+from .table import OK, WRONG, Finding, of_limit, table
+
+
+def check(spec: str, server_name: str | None, variables: Mapping[str, str], out: TextIO) -> int:
+    """Check the server's section of `prod.ini` or `prod.ini#NAME`; write what was found. 0, or 1 if something is bad.
+
+    This process gets the directory, umask, environment and import path of the settings.
+    """
+    origin = _origin(spec, server_name, variables)
+    shown = spec.partition("#")[0]
+    findings = list(_findings(origin))
+    out.write(table(f"{shown} [{origin.section}]", findings))
+    return int(any(one.is_bad for one in findings))
+
+
+def variables_of(words: Iterable[str]) -> dict[str, str]:
+    """`name=value` of a command line. Raises ValueError."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ValueError(f'"{word}" is no assignment; give name=value')
+        found[name] = value
+    return found
+
+
+def _origin(spec: str, server_name: str | None, variables: Mapping[str, str]) -> Origin:
+    file, _, part = spec.removeprefix("config:").partition("#")
+    path = os.path.abspath(file)
+    uri = f"config:{path}#{part}" if part else f"config:{path}"
+    recipe = Recipe(uri, server_name, os.getcwd(), dict(variables))
+    return Origin(
+        recipe=recipe,
+        server=recipe,
+        ini_path=path,
+        section=f"server:{server_name or part or 'main'}",
+        local_conf={},
+        cwd=os.getcwd(),
+        umask=0,
+        sys_path=(),
+        environ=dict(os.environ),
+    )
+
+
+def _findings(origin: Origin) -> Iterator[Finding]:
+    try:
+        resolved = resolve_again(origin, read_local_conf(origin))
+    except AnotherServer:
+        said = f"[{origin.section}] has no `use = egg:gunicorn#main`: it is for another server."
+        yield Finding(WRONG, "settings", "not ours", more=(said,))
+        return
+    except LoadProblem as problem:
+        said = str(problem).strip().rpartition("\n")[2]  # of a traceback, what was raised
+        yield Finding(WRONG, "settings", "can't be read", more=(f"[{origin.section}] can't be read: {said}",))
+        return
+    problems = settle_and_judge(resolved)
+    settings = resolved.settings
+    if problems or settings is None:
+        yield Finding(WRONG, "settings", f"{len(problems)} wrong", more=tuple(map(str, problems)))
+        return
+    yield Finding(OK, "settings", more=tuple(f"{note.level}, {note}" for note in resolved.notes))
+    yield from _of_this_machine(origin, resolved, settings)
+
+
+def _of_this_machine(origin: Origin, resolved: Resolved, settings: Settings) -> Iterator[Finding]:
+    processes = settings.processes
+    assert origin.recipe is not None
+    assert origin.ini_path is not None
+    running = None
+    for finding, holder in trying.addresses(settings, _terms(settings), title_name(processes, origin.ini_path)):
+        running = running or holder
+        yield finding
+    yield trying.logs(settings, origin.ini_path, origin.recipe.variables)
+    if processes.pidfile is not None:
+        yield trying.pid_file(processes.pidfile)
+    if processes.user is not None or processes.group is not None:
+        yield trying.user(settings)
+    queue = _tried_queue(settings.sockets.backlog)
+    situation = Situation(
+        pid=running.pid if running is not None else None,
+        taken=queue.most if queue is not None else None,
+        address="a new listener",
+        application=resident_bytes(running.pid) if running is not None else None,
+    )
+    for limit in limits(read_kernel(situation.pid), needs_of(settings), situation):
+        yield of_limit(limit)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        backlog=settings.sockets.backlog,
+        reuse_port=settings.sockets.reuse_port,
+        umask=settings.processes.umask or 0,
+        uid=None,
+        gid=None,
+        wait_s=0.0,
+    )
+
+
+def _tried_queue(backlog: int) -> Queue | None:
+    """What the kernel makes of `backlog`, on a port that nobody knows."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(backlog)
+        return queue_of(sock)

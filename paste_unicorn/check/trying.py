@@ -1,0 +1,124 @@
+"""What the settings name is tried: addresses, logs, pid file, user. Nothing stays of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..arbiter.binding import Terms, try_address
+from ..ops import configured
+from ..ops.logs import LogsProblem, setup
+from ..process.identity import IdentityProblem, become_user, check_user
+from ..settings.resolve import Settings
+from .holders import Holder, holder_of
+from .table import OK, UNKNOWN, WRONG, Finding
+
+
+def addresses(settings: Settings, terms: Terms, ini: str) -> Iterator[tuple[Finding, Holder | None]]:
+    """A row for each address; beside it who listens there already, where that is a server with this ini."""
+    bind = settings.sockets.bind
+    for address in bind:
+        what = f"bind = {address}"
+        if address.kind == "fd":
+            why = f"{what}: whoever starts the server has to hand this socket over."
+            yield Finding(UNKNOWN, what, more=(why,)), None
+            continue
+        problem = try_address(address, bind, terms)
+        if problem is None:
+            yield Finding(OK, what, "free"), None
+            continue
+        holder = holder_of(address) if problem.is_taken else None
+        if holder is not None and holder.is_server_of(ini):
+            yield Finding(OK, what, f"this server has it (pid {holder.pid})"), holder
+        else:
+            said = f"{problem} (pid {holder.pid}: {holder.title})" if holder is not None else str(problem)
+            yield Finding(WRONG, what, "taken" if problem.is_taken else "no", more=(f"{what}: {said}",)), None
+
+
+def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Finding:
+    """Open all of them as at a start, in a process of their own; files that were not there are removed again."""
+
+    def open_all() -> str:
+        logging.disable()  # nothing is written into them
+        fresh = _recorded()
+        try:
+            setup(
+                settings.logs,
+                ini_path=ini_path,
+                ini_has_loggers=configured.has_loggers(ini_path),
+                stderr_fd=None,
+                variables=variables,
+            )
+        except LogsProblem as problem:
+            return str(problem)
+        finally:
+            for path in fresh:
+                if os.path.isfile(path) and not os.path.getsize(path):
+                    os.unlink(path)
+        return ""
+
+    return _found("logs", "can be written", _aside(open_all))
+
+
+def pid_file(path: str) -> Finding:
+    """Whether the arbiter could make it."""
+    folder = os.path.dirname(path) or "."
+    problem = "" if os.access(folder, os.W_OK | os.X_OK) else f"this user may not write into {folder}"
+    return _found(f"pidfile = {path}", "can be written", problem)
+
+
+def user(settings: Settings) -> Finding:
+    """Become it, in a process of its own."""
+    processes = settings.processes
+
+    def become() -> str:
+        try:
+            check_user(processes)
+            become_user(processes)
+        except IdentityProblem as problem:
+            return str(problem)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    names = [f"user = {processes.user_name or processes.user}"] if processes.user is not None else []
+    names += [f"group = {processes.group}"] if processes.group is not None else []
+    return _found(", ".join(names), "can be taken on", _aside(become))
+
+
+def _found(what: str, fine: str, problem: str) -> Finding:
+    return Finding(WRONG, what, "no", more=(f"{what}: {problem}",)) if problem else Finding(OK, what, fine)
+
+
+def _recorded() -> list[str]:
+    """Paths of the files that this process makes from now on, as they come."""
+    fresh: list[str] = []
+
+    def hear(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[0], str) and not os.path.lexists(args[0]):
+            fresh.append(args[0])
+
+    sys.addaudithook(hear)
+    return fresh
+
+
+def _aside(attempt: Callable[[], str]) -> str:
+    """What an attempt says, made in a child: it may change its process as it likes."""
+    out_of, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            said = attempt()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        with open(into, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(said)
+        os._exit(0)
+    os.close(into)
+    with open(out_of, encoding="utf-8") as file:
+        said = file.read()
+    os.waitpid(pid, 0)
+    return said
