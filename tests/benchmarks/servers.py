@@ -14,13 +14,15 @@ from venvs import GUNICORN, GUNICORN_GREEN, OURS, OURS_GREEN, CannotInstall, env
 
 HERE = Path(__file__).resolve().parent
 
+THREADS = 8  # of a worker, where it has several
+
 OUR_INI = """\
 [server:main]
 use = egg:gunicorn#main
 host = 127.0.0.1
 port = {port}
 workers = 1
-worker_class = {worker_class}
+{workers}
 loglevel = warning
 
 [app:main]
@@ -47,12 +49,12 @@ def _program(line: str) -> Callable[[Path, int, Path], list[str]]:
     return command
 
 
-def _ours(worker_class: str) -> Callable[[Path, int, Path], list[str]]:
-    """Ours with workers of this class."""
+def _ours(*workers: str) -> Callable[[Path, int, Path], list[str]]:
+    """Ours with these lines about its workers."""
 
     def command(binaries: Path, port: int, workdir: Path) -> list[str]:
         ini = workdir / "speed.ini"
-        ini.write_text(OUR_INI.format(port=port, worker_class=worker_class))
+        ini.write_text(OUR_INI.format(port=port, workers="\n".join(workers)))
         return [str(binaries / "paster"), "serve", str(ini)]
 
     return command
@@ -97,9 +99,10 @@ _GUNICORN = "--bind 127.0.0.1:{port} --workers 1 --log-level warning hello:app"
 
 SERVERS = (
     Server("floor", _floor),
-    Server("ours", _ours("sync"), OURS, "gunicorn"),
-    Server("ours-gevent", _ours("gevent"), OURS_GREEN, "gunicorn", "ours-green"),
-    Server("ours-eventlet", _ours("eventlet"), OURS_GREEN, "gunicorn", "ours-green"),
+    Server("ours", _ours("worker_class = sync"), OURS, "gunicorn"),
+    Server("ours-threads", _ours("worker_class = threads", f"threads = {THREADS}"), OURS, "gunicorn", "ours"),
+    Server("ours-gevent", _ours("worker_class = gevent"), OURS_GREEN, "gunicorn", "ours-green"),
+    Server("ours-eventlet", _ours("worker_class = eventlet"), OURS_GREEN, "gunicorn", "ours-green"),
     _peer("freastal", _python("import freastal; freastal.serve(app, '127.0.0.1', {port})")),
     # It imports pkg_resources.
     Server(
@@ -124,7 +127,13 @@ SERVERS = (
     ),
     _peer("waitress", _program("waitress-serve --listen 127.0.0.1:{port} hello:app")),
     Server("gunicorn", _program("gunicorn " + _GUNICORN), GUNICORN, "gunicorn"),
-    Server("gunicorn-gthread", _program("gunicorn --threads 4 " + _GUNICORN), GUNICORN, "gunicorn", "gunicorn"),
+    Server(
+        "gunicorn-gthread",
+        _program(f"gunicorn --worker-class gthread --threads {THREADS} " + _GUNICORN),
+        GUNICORN,
+        "gunicorn",
+        "gunicorn",
+    ),
     Server(
         "gunicorn-gevent",
         _program("gunicorn --worker-class gevent " + _GUNICORN),
@@ -132,4 +141,11 @@ SERVERS = (
         "gunicorn",
         "gunicorn-green",
     ),
+)
+
+# How much CPU time of a hello request on a kept connection one may take at most of another's, in the same run.
+PROMISES = (
+    ("ours-threads", "gunicorn-gthread", 1 / 8),
+    ("ours-gevent", "gunicorn-gevent", 1 / 8),
+    ("ours-eventlet", "ours-gevent", 2.0),
 )

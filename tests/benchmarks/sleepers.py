@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Measures what a client costs that waits for news (long polling), here and elsewhere; prints a Markdown table.
+"""Measures what a client costs that waits, here and elsewhere; prints a Markdown table. It waits for news (long
+polling), or, with --idle, for nothing: it keeps its connection.
 
 One worker of each server, one after the other. CLIENTS connections are opened from several loopback addresses, each
 sends a request that the application answers only when it is told to. What the server's process tree takes then
 (/proc/PID/smaps_rollup, Pss), less what it took before with one such client, is divided by their number. Then one more
 request tells them all: the time until the last of them has its answer. That is done again, on the same connections.
+
+With --idle each has its answer before memory is measured, and then all ask once more, until the last has its answer.
 Needs Linux, and as many open files as there are clients.
 """
 
@@ -27,12 +30,14 @@ from datetime import date
 from pathlib import Path
 
 from proctree import cpu_s, machine_line, on_cpus, pss_kib, start, stop
-from venvs import GUNICORN_GREEN, OURS_GREEN, CannotInstall, default_cache, environment, version_of
+from servers import THREADS
+from venvs import GUNICORN, GUNICORN_GREEN, OURS, OURS_GREEN, CannotInstall, default_cache, environment, version_of
 
 HERE = Path(__file__).resolve().parent
 PER_ADDRESS = 5000  # clients from one loopback address: a client's port is used once for each
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: localhost\r\nUser-Agent: sleepers\r\nAccept: */*\r\n\r\n"
 TURNS = 3
+AT_MOST = 0.7  # of the memory of gunicorn's gevent worker, for a client that waits for news
 
 OUR_INI = """\
 [server:main]
@@ -40,7 +45,7 @@ use = egg:gunicorn#main
 bind = 127.0.0.1:{port}
 workers = 1
 worker_class = {worker_class}
-worker_connections = {room}
+{threads}worker_connections = {room}
 timeout = 600
 keepalive = 600
 loglevel = warning
@@ -57,29 +62,46 @@ class Side:
     name: str
     requirements: tuple[str, ...]
     venv: str
-    worker_class: str = ""  # of ours
+    worker_class: str
+    is_ours: bool = True
     per_client: list[float] = field(default_factory=list)  # KiB
     total: list[float] = field(default_factory=list)  # MiB
     last_s: list[float] = field(default_factory=list)  # from the word to the last answer
     cpu_us: list[float] = field(default_factory=list)  # of the server, a client and broadcast
 
     def command(self, binaries: Path, port: int, room: int, scratch: Path) -> list[str]:
-        if not self.worker_class:
+        has_threads = self.worker_class in ("threads", "gthread")
+        if not self.is_ours:
             line = (
-                f"--bind 127.0.0.1:{port} --workers 1 --worker-class gevent --worker-connections {room} --timeout 600 "
-                "--keep-alive 600 --log-level warning waiting_room:app"
+                f"--bind 127.0.0.1:{port} --workers 1 --worker-class {self.worker_class} --worker-connections {room} "
+                f"--timeout 600 --keep-alive 600 --log-level warning {f'--threads {THREADS} ' * has_threads}"
+                "waiting_room:app"
             )
             return [str(binaries / "gunicorn"), *line.split()]
         ini = scratch / f"{self.name}.ini"
-        ini.write_text(OUR_INI.format(port=port, worker_class=self.worker_class, room=room))
+        ini.write_text(
+            OUR_INI.format(
+                port=port, worker_class=self.worker_class, room=room, threads=f"threads = {THREADS}\n" * has_threads
+            )
+        )
         return [str(binaries / "paster"), "serve", str(ini)]
 
 
-def sides() -> list[Side]:
+def sides(idle: bool) -> list[Side]:
+    """Who can keep so many waiting."""
+    if idle:
+        return [
+            Side("ours-sync", OURS, "ours", "sync"),
+            Side("ours-threads", OURS, "ours", "threads"),
+            Side("ours-gevent", OURS_GREEN, "ours-green", "gevent"),
+            Side("ours-eventlet", OURS_GREEN, "ours-green", "eventlet"),
+            Side("gunicorn-gthread", GUNICORN, "gunicorn", "gthread", is_ours=False),
+            Side("gunicorn-gevent", GUNICORN_GREEN, "gunicorn-green", "gevent", is_ours=False),
+        ]
     return [
         Side("ours-gevent", OURS_GREEN, "ours-green", "gevent"),
         Side("ours-eventlet", OURS_GREEN, "ours-green", "eventlet"),
-        Side("gunicorn-gevent", GUNICORN_GREEN, "gunicorn-green"),
+        Side("gunicorn-gevent", GUNICORN_GREEN, "gunicorn-green", "gevent", is_ours=False),
     ]
 
 
@@ -98,10 +120,10 @@ class Crowd:
             self._socks[sock.fileno()] = sock
             self._poll.register(sock, select.EPOLLIN)
 
-    def ask(self) -> None:
+    def ask(self, what: bytes = b"wait") -> None:
         """Each sends its request."""
         for sock in self._socks.values():
-            sock.send(REQUEST % b"wait")
+            sock.send(REQUEST % what)
 
     def all_answers(self, timeout_s: float) -> None:
         """Return when each has its answer."""
@@ -140,7 +162,17 @@ def at_rest(pid: int) -> None:
         time.sleep(0.5)
 
 
-def measure(side: Side, cache: Path, clients: int, cpus: tuple[int, int]) -> str:
+def settle(crowd: Crowd, pid: int, idle: bool) -> None:
+    """Return when all of them wait."""
+    if idle:
+        crowd.ask(b"")
+        crowd.all_answers(120)
+    else:
+        crowd.ask()
+    at_rest(pid)
+
+
+def measure(side: Side, cache: Path, clients: int, idle: bool, cpus: tuple[int, int]) -> str:
     """One start, its figures noted; the server's version."""
     binaries = environment(cache, side.venv, side.requirements)
     with socket.socket() as probe:
@@ -156,21 +188,21 @@ def measure(side: Side, cache: Path, clients: int, cpus: tuple[int, int]) -> str
             )  # fmt: skip
         try:
             first = wait_for_server(process, port, scratch / "log")
-            first.ask()
-            at_rest(process.pid)
+            settle(first, process.pid, idle)
             before = pss_kib(process.pid)
             crowd = Crowd(port, clients)
-            crowd.ask()
-            at_rest(process.pid)
+            settle(crowd, process.pid, idle)
             after = pss_kib(process.pid)
             side.per_client.append((after - before) / clients)
             side.total.append(after / 1024)
             for turn in range(TURNS):
                 if turn:
-                    crowd.ask()
-                    at_rest(process.pid)
+                    settle(crowd, process.pid, idle)
                 used, began = cpu_s(process.pid), time.monotonic()
-                tell(port)
+                if idle:
+                    crowd.ask(b"")
+                else:
+                    tell(port)
                 crowd.all_answers(120)
                 side.last_s.append(time.monotonic() - began)
                 side.cpu_us.append((cpu_s(process.pid) - used) * 1e6 / clients)
@@ -179,6 +211,15 @@ def measure(side: Side, cache: Path, clients: int, cpus: tuple[int, int]) -> str
         finally:
             stop(process)
     return version_of(binaries, "gunicorn")
+
+
+def print_ratio(chosen: Sequence[Side]) -> None:
+    """Ours on Gevent beside theirs: what was promised, and whether it was kept."""
+    by_name = {side.name: side for side in chosen if side.per_client}
+    if {"ours-gevent", "gunicorn-gevent"} <= by_name.keys():
+        ours, theirs = (statistics.median(by_name[f"{name}-gevent"].per_client) for name in ("ours", "gunicorn"))
+        verdict = "kept" if ours < AT_MOST * theirs else "**not kept**"
+        print(f"\nours-gevent takes {ours / theirs:.3f} of gunicorn-gevent a client (less than {AT_MOST}): {verdict}")
 
 
 def wait_for_server(process: subprocess.Popen[bytes], port: int, log: Path) -> Crowd:
@@ -198,14 +239,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    names = [side.name for side in sides()]
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"which (default: all): {', '.join(names)}")
+    names = [side.name for idle in (False, True) for side in sides(idle)]
+    parser.add_argument("--idle", action="store_true", help="they keep a connection, and wait for nothing")
+    parser.add_argument(
+        "servers", nargs="*", metavar="SERVER", help=f"which (default: all): {', '.join(dict.fromkeys(names))}"
+    )
     parser.add_argument("--clients", type=int, default=10_000, help="how many wait (default 10,000)")
     parser.add_argument("--rounds", type=int, default=3, help="starts of each (default 3)")
     parser.add_argument("--cpus", default="0,1", help="server's and clients' processor (default 0,1)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where environments are kept (%(default)s)")
     options = parser.parse_args(arguments)
-    chosen = [side for side in sides() if not options.servers or side.name in options.servers]
+    chosen = [side for side in sides(options.idle) if not options.servers or side.name in options.servers]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, options.clients + 500), hard))
     server_cpu, client_cpu = map(int, options.cpus.split(","))
@@ -217,11 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"round {number + 1} of {options.rounds}: {side.name}", file=sys.stderr)
                 try:
                     versions[side.name] = measure(
-                        side, options.cache.resolve(), options.clients, (server_cpu, client_cpu)
+                        side, options.cache.resolve(), options.clients, options.idle, (server_cpu, client_cpu)
                     )
                 except (CannotInstall, RuntimeError, OSError) as problem:
                     failures[side.name] = str(problem)
-    print("| server | KiB a client | MiB in all | broadcast, s to the last | µs CPU a client | |")
+    what = "all ask again" if options.idle else "broadcast"
+    print(f"| server | KiB a client | MiB in all | {what}, s to the last | µs CPU a client | |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     for side in chosen:
         cells = ["-"] * 4
@@ -234,6 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ]
         row = [f"{side.name} {versions.get(side.name, '')}".strip(), *cells, failures.get(side.name, "")]
         print(f"| {' | '.join(row)} |")
+    if not options.idle:
+        print_ratio(chosen)
     print(
         f"\nMachine: {machine_line()}. {options.clients:,} clients, medians of {options.rounds} starts, "
         f"{date.today().isoformat()}.\n\nCommand: `{shlex.join(['python', *sys.argv])}`"

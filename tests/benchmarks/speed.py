@@ -9,6 +9,9 @@ hot    each request has the same five browser-like fields, on kept connections
 cold   on kept connections too, but each request has an X-Request-ID and a Cookie never seen before
 close  as hot, but each request has a connection of its own
 
+Below the table stands what was promised of one server beside another that is measured too (`PROMISES`), in CPU time a
+request on a kept connection: the median of the ratios within the rounds.
+
 With --against COMMIT only ours is measured, beside itself at that commit (a git working tree of it), the order of the
 two reversed in each second round; what is printed below is the median of the ratios within the rounds.
 
@@ -40,7 +43,7 @@ from pathlib import Path
 
 from hello import BODY
 from proctree import cpu_s, machine_line, on_cpus, start, stop
-from servers import SERVERS, Server
+from servers import PROMISES, SERVERS, Server
 from venvs import REPOSITORY, CannotInstall, default_cache, version_of, working_tree
 
 HERE = Path(__file__).resolve().parent
@@ -221,6 +224,18 @@ def print_table(candidates: Sequence[Candidate], options: argparse.Namespace) ->
     )
 
 
+def print_promises(candidates: Sequence[Candidate], loads: Sequence[str]) -> None:
+    """What was promised of those that were measured, and whether it was kept."""
+    by_name = {candidate.server.name: candidate for candidate in candidates if not candidate.failure}
+    for name, other, at_most in PROMISES:
+        if name in by_name and other in by_name:
+            for load in [load for load in loads if load != "close"]:
+                pairs = zip(by_name[name].samples[load], by_name[other].samples[load], strict=True)
+                ratio = statistics.median(ours.cpu_us / theirs.cpu_us for ours, theirs in pairs)
+                verdict = "kept" if ratio <= at_most else "**not kept**"
+                print(f"\n{load}: {name} takes {ratio:.3f} of {other} (at most {at_most:g}): {verdict}")
+
+
 def print_ratios(ours: Candidate, before: Candidate, loads: Sequence[str]) -> None:
     """How much more CPU time a request takes, round by round."""
     for load in loads:
@@ -292,6 +307,7 @@ def main() -> None:
     if options.against:
         candidates[1].version = options.against
     print_table(candidates, options)
+    print_promises(candidates, options.loads)
     if options.against and not any(candidate.failure for candidate in candidates):
         print_ratios(*candidates, options.loads)
 
