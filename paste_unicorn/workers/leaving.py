@@ -30,6 +30,7 @@ monotonic = time.monotonic
 TICK_S = 0.1
 SECOND_LOOK_S = 0.3  # a TERM may come to all processes at once: is it the whole server that stops?
 LOOK_S = 0.02  # how often that is looked at
+MOST_A_PASS = 256  # that are passed on before who can't travel is served: some 2 ms
 PATIENCE_S = 2.0  # without anybody who takes a connection; then they are closed
 IDLE_GRACE_S = 2.0  # how long connections that will be closed may still ask
 _JUST_CONNECTED_S = 1.0  # who has said nothing yet must be about to
@@ -126,15 +127,20 @@ class Leaving:
                 self._give_up(now)
 
     def _pass_on(self, now: float, ready: Collection[int], but: Connection | None) -> None:
-        handoff = self._handoff
-        for connection in list(self._clients.by_fd.values()):
-            if connection is but or not handoff.can_travel(connection):
+        """Who wants something goes first: it waits the shorter, the more others there are."""
+        handoff, by_fd, pending = self._handoff, self._clients.by_fd, self._clients.pending
+        given = 0
+        for connection in (*[by_fd[fd] for fd in ready if fd in by_fd], *pending, *by_fd.values()):
+            if connection is but or by_fd.get(connection.fd) is not connection or not handoff.can_travel(connection):
                 continue
             has_request = connection.phase is IDLE and bool(connection.buffer)
             if not handoff.give(connection, has_request or connection.fd in ready):
                 self._try_at = now + NOT_YET_S
                 return
             self._taken_at = now
+            given += 1
+            if given == MOST_A_PASS:
+                return
         self._taken_at = now
 
     def _give_up(self, now: float) -> None:

@@ -124,6 +124,25 @@ def test_it_goes_round_at_once_while_connections_can_travel(bench: Bench) -> Non
     client.close()
 
 
+def test_who_wants_something_is_passed_on_first_and_the_others_a_bounded_number_at_a_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While thousands leave, nobody waits for all of them."""
+    monkeypatch.setattr(leaving, "MOST_A_PASS", 2)
+    worker = bench.worker()
+    clients = [idle_client(worker) for _ in range(4)]
+    last = list(worker.clients.by_fd.values())[-1]
+    worker.worker.retire()
+    now = time.monotonic()
+    worker.leaving.step(now, {last.fd})
+    assert len(worker.clients.by_fd) == 2
+    assert last not in worker.clients.by_fd.values()
+    assert worker.leaving.wait_s(now) == 0.0, "the others follow at once"
+    worker.leaving.step(now, ())
+    assert not worker.clients.by_fd
+    assert len(clients) == 4
+
+
 def test_it_waits_for_an_event_where_the_pair_is_full(bench: Bench) -> None:
     kept = fill_pair(bench)
     worker = bench.worker()
