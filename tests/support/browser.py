@@ -122,6 +122,22 @@ class Page:
                 windowsVirtualKeyCode=13, text="\r" if kind == "keyDown" else "",
             )  # fmt: skip
 
+    def choose_files(self, element_id: str, *paths: Path) -> None:
+        """As a person does by the dialog of an `<input type="file">`."""
+        found = self._browser.call(
+            "Runtime.evaluate", self._session, expression=f"document.getElementById({json.dumps(element_id)})"
+        )
+        files = [str(path) for path in paths]
+        self._browser.call("DOM.setFileInputFiles", self._session, files=files, objectId=found["result"]["objectId"])
+
+    def throttle_uploads(self, bytes_per_s: int) -> None:
+        """From now on each request sends so much at most, also those on their way; -1: as fast as it goes."""
+        self._browser.call("Network.enable", self._session)
+        self._browser.call(
+            "Network.emulateNetworkConditions", self._session,
+            offline=False, latency=0, downloadThroughput=-1, uploadThroughput=bytes_per_s,
+        )  # fmt: skip
+
     def picture(self, path: Path) -> None:
         """What it looks like, as PNG."""
         data = self._browser.call("Page.captureScreenshot", self._session, format="png")["data"]
