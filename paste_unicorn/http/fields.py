@@ -13,7 +13,7 @@ from contextlib import suppress
 import httptools
 
 from . import grammar
-from .framing import body_length, is_continue_expected, is_kept
+from .framing import asks_to_switch, body_length, is_continue_expected, is_kept
 from .refusals import (
     BAD_FIELD,
     BAD_HOST,
@@ -29,19 +29,20 @@ from .refusals import (
     UNDERSCORE_IN_NAME,
     Refused,
 )
-from .request import FieldBlock
+from .request import FieldBlock, SwitchingBlock
 
 HOST = "HTTP_HOST"
 CONNECTION = "HTTP_CONNECTION"
 EXPECT = "HTTP_EXPECT"
 TRANSFER_ENCODING = "HTTP_TRANSFER_ENCODING"
+UPGRADE = "HTTP_UPGRADE"
 CONTENT_LENGTH = "CONTENT_LENGTH"
 CONTENT_TYPE = "CONTENT_TYPE"
 NO_KEY = ""  # of fields that are not mapped: in an environ "X_Y" could not be told from "X-Y"
 
 # A block with none of these, and Connection only as here, is that of a request without a body, which is kept as its
 # version says, and leaves llhttp ready for the next request.
-_DECIDING = frozenset((EXPECT, TRANSFER_ENCODING, CONTENT_LENGTH, NO_KEY, "HTTP_UPGRADE", "HTTP_PROXY_CONNECTION"))
+_DECIDING = frozenset((EXPECT, TRANSFER_ENCODING, CONTENT_LENGTH, NO_KEY, UPGRADE, "HTTP_PROXY_CONNECTION"))
 _KEPT = frozenset((None, "keep-alive", "Keep-Alive"))
 # Never the key of a name with an underscore, whatever `header_map` says: these decide about the request, or PEP 3333
 # has them without HTTP_.
@@ -152,7 +153,7 @@ class Fields:
         if b"\t" in head:
             # RFC 9112 §5.1: white space behind a value is no part of it. llhttp minds a tab behind "chunked".
             head = grammar.SPACE_BEHIND_VALUE.sub(b"", head)
-        # RFC 9110 §7.8: a server may ignore Upgrade; to us it is a request like others.
+        # RFC 9110 §7.8: a server may ignore Upgrade; as far as the parser goes it is a request like others.
         with suppress(httptools.HttpParserUpgrade):
             httptools.HttpRequestParser(None).feed_data(head)
 
@@ -207,7 +208,8 @@ class Fields:
         forwarder: tuple[tuple[str, str], ...] = ()
         if environ.pop(NO_KEY, None) is not None and self._forwarder:
             forwarder = self._forwarded(lines)
-        return FieldBlock(raw, environ, forwarder, body, expect_continue, keep)
+        switching = asks_to_switch(environ.get(UPGRADE), connection, http11, body)
+        return (SwitchingBlock if switching else FieldBlock)(raw, environ, forwarder, body, expect_continue, keep)
 
     def _joined(self, lines: list[str]) -> dict[str, str]:
         """RFC 9110 §5.3: fields of one name are one list. RFC 6265 §5.4: of cookies the separator is a

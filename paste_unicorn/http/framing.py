@@ -69,6 +69,15 @@ def is_kept(connection: str, http11: bool) -> bool:
     return http11 or "keep-alive" in options
 
 
+def asks_to_switch(upgrade: str | None, connection: str | None, http11: bool, body: int) -> bool:
+    """Whether another protocol may follow this request (RFC 9110 §7.8), given the fields Upgrade and Connection.
+
+    Not in HTTP/1.0. Where Connection does not name Upgrade, somebody between us has passed on what was not for us. Of a
+    request with a body we don't offer it: all of that would have to be read first.
+    """
+    return bool(upgrade) and http11 and not body and "upgrade" in grammar.list_elements(connection or "")
+
+
 def is_continue_expected(expect: str, http11: bool) -> bool:
     """Whether 100 is expected (RFC 9110 §10.1.1). Raises Refused for anything else; HTTP/1.0 has no
     expectations."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from .fields import Fields
 from .head_cache import HeadCache
 from .refusals import EMPTY_LINES, Refused
-from .request import FieldBlock, Head, RequestLine
+from .request import FieldBlock, Head, RequestLine, SwitchingHead
 from .request_line import RequestLines
 from .shapes import Shapes
 
@@ -123,13 +123,14 @@ class HeadParser:
                 head_end = data.find(b"\r\n\r\n", line_end)
                 return self._parse(data[: head_end + 4], seen)
             blocks.keep(raw_block, block, len(raw_block))
-            return Head(line, block, end, block.keep, block.body, None)
+            return (SwitchingHead if block.asks_to_switch else Head)(line, block, end, block.keep, block.body, None)
         if head_end > self._head_limit:
             # The block may have come before with a shorter line.
             self._fields.check_in_order(raw_block.split(b"\r\n"), 0, line_end)
         head = self._heads.recall(data, end)
         if head is None:
-            head = Head(line, block, end, block.keep, block.body, {})
+            made = SwitchingHead if block.asks_to_switch else Head
+            head = made(line, block, end, block.keep, block.body, {})
             self._heads.keep(data, head, end)
         return head
 
@@ -150,7 +151,7 @@ class HeadParser:
         if len(data) == skipped:
             return None
         head = self._parse(data[skipped:], max(0, seen - skipped))
-        return head and Head(head.line, head.block, head.end + skipped, head.keep, head.body, head.prepared)
+        return head and type(head)(head.line, head.block, head.end + skipped, head.keep, head.body, head.prepared)
 
     def _judge_unfinished(self, data: bytes, line_end: int, seen: int) -> None:
         """Judge what is there of a head, as far as it was not before."""

@@ -7,7 +7,7 @@ body may go there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 # The forms of a request target (RFC 9112 §3.2); the fourth, authority-form, belongs to CONNECT, which we
 # refuse.
@@ -63,6 +63,8 @@ class FieldBlock:
 
     __slots__ = ("_fields", "body", "environ", "expect_continue", "forwarder", "keep", "raw")
 
+    asks_to_switch: ClassVar[bool] = False  # to another protocol, and may (RFC 9110 §7.8)
+
     def __init__(
         self,
         raw: bytes,
@@ -99,6 +101,14 @@ class FieldBlock:
         return [(name, value.strip(" \t\r")) for name, _, value in parts]
 
 
+class SwitchingBlock(FieldBlock):
+    """That of a client which would go on in another protocol."""
+
+    __slots__ = ()
+
+    asks_to_switch = True
+
+
 class Shape:
     """What many heads have in common that differ in the values of a few fields only (`shapes.py`)."""
 
@@ -116,6 +126,8 @@ class Head:
     """A complete request head."""
 
     __slots__ = ("_block", "body", "end", "keep", "line", "own", "prepared")
+
+    asks_to_switch: ClassVar[bool] = False  # as in `FieldBlock`
 
     def __init__(
         self,
@@ -143,3 +155,11 @@ class Head:
             shape, fresh, raw = self.own
             self._block = FieldBlock(raw[:-4], {**shape.environ, **fresh}, (), 0, False, True)
         return self._block
+
+
+class SwitchingHead(Head):
+    """One that has a `SwitchingBlock`."""
+
+    __slots__ = ()
+
+    asks_to_switch = True

@@ -98,6 +98,10 @@ class Prepared:
         self.stamp = date_line
 
 
+# What an application that has taken the connection over is said to have answered; never sent by us.
+SWITCHED = Prepared("101 Switching Protocols", (), b"", 101, None, True, True, True)
+
+
 class Framing(NamedTuple):
     """How the body of one answer is delimited."""
 

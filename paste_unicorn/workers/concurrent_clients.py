@@ -61,6 +61,9 @@ class ConcurrentClients(Clients):
 
     def _leave_alone(self, connection: Connection) -> None:
         """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
+        response = connection.response
+        if response is not None and response.is_handed_over:
+            return  # an event from before: the application looks after its client by itself
         if connection.watched:
             self._loop.remove(connection.fd)
             connection.watched = 0

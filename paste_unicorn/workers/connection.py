@@ -14,14 +14,14 @@ from collections.abc import Callable
 from enum import IntEnum
 from select import POLLIN, POLLOUT, poll  # bound before a worker class may replace them
 from socket import MSG_PEEK
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from ..process import fork
 from ..wsgi.file_wrapper import FileRegion
 
 if TYPE_CHECKING:
     from ..http.parser import Head
-    from ..wsgi.environ import Environs
+    from ..wsgi.environ import Environ
     from ..wsgi.gateway import Response
     from .incoming import Incoming
 
@@ -60,6 +60,12 @@ def wait_in_thread(fd: int, readable: bool, writable: bool, timeout_s: float) ->
     return bool(waiting.poll(timeout_s * 1000))
 
 
+class MakesEnvirons(Protocol):
+    """For the requests of a listener, or for the one that runs."""
+
+    def make(self, head: Head, peer: dict[str, str]) -> Environ: ...
+
+
 class SendLimits(NamedTuple):
     """How far the application may run ahead of a client that reads slowly, and how it waits for one."""
 
@@ -96,8 +102,10 @@ class Connection:
         "watched",
     )
 
+    is_elsewhere: ClassVar[bool] = False  # its request is another process's
+
     def __init__(
-        self, sock: RawSocket, peer: dict[str, str], environs: Environs, limits: SendLimits, now: float
+        self, sock: RawSocket, peer: dict[str, str], environs: MakesEnvirons, limits: SendLimits, now: float
     ) -> None:
         self.sock = sock  # non-blocking, always
         self.fd = sock.fileno()
@@ -142,10 +150,13 @@ class Connection:
         self._append(data)
         self.unsent += len(data)
         while self.unsent > self.limits.response_buffer and not self.flush():
-            if not self.limits.wait(self.fd, False, True, self.limits.send_timeout_s):
-                raise ClientGone(f"it took nothing of the answer for {self.limits.send_timeout_s:g} seconds")
+            self._wait_writable()
         if self.limits.on_held is not None and self.output:
             self.limits.on_held(self)
+
+    def _wait_writable(self) -> None:
+        if not self.limits.wait(self.fd, False, True, self.limits.send_timeout_s):
+            raise ClientGone(f"it took nothing of the answer for {self.limits.send_timeout_s:g} seconds")
 
     def send_aside(self, data: bytes) -> None:
         """The same from where nobody may wait; for little."""
@@ -186,6 +197,11 @@ class Connection:
         except OSError as error:
             raise ClientGone(str(error)) from None
         return True
+
+    def flush_all(self) -> None:
+        """Wait until all is sent. Raises ClientGone."""
+        while not self.flush():
+            self._wait_writable()
 
     def _flush_file(self, region: FileRegion, room: int) -> int:
         """One `sendfile`; bytes that were sent. A file that has shrunk meanwhile can't be sent to its end: the client

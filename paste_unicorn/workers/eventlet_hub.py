@@ -10,15 +10,39 @@ from greenlet import getcurrent
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that it is retiring is said once, in the log
-    from eventlet import hubs
+    from eventlet import greenio, hubs
 
 
 class _TooLong(Exception):
     """Nothing has happened in time: no timeout of the application's, which are for the application."""
 
 
+class EventletSocket(greenio.GreenSocket):  # type: ignore[misc]
+    """Eventlet's socket copies these calls into each instance, where no subclass gets at them."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for name in ("close", "fileno", "shutdown"):
+            delattr(self, name)
+
+    def fileno(self) -> int:
+        return int(self.fd.fileno())
+
+    def shutdown(self, how: int) -> None:
+        self.fd.shutdown(how)
+
+    def detach(self) -> int:
+        return int(self.fd.detach())
+
+    def close(self) -> None:
+        hubs.notify_close(self.fd.fileno())  # whoever waits for it
+        self.fd.close()
+
+
 class EventletHub:
     """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
+
+    socket_class: type[Any] = EventletSocket
 
     def __init__(self) -> None:
         self._hub: Any = hubs.get_hub()

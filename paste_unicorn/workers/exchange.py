@@ -124,7 +124,7 @@ class Exchange:
         else:
             respond(self._application, environ, response)
         how = "ok"
-        if response.failure is not None or response.close_failure is not None or response.complaint is not None:
+        if response.flawed:
             how = self._judge(connection, response, line.raw)
         self.now = now = monotonic()
         slot.end(cell)
@@ -212,7 +212,7 @@ class Exchange:
     def _judge(self, connection: Connection, response: Response, request_line: bytes) -> str:
         """Something went wrong: say so where it belongs, answer what can still be answered; how it ended."""
         text = escaped(request_line.decode("latin-1"))
-        error, how = response.failure, "ok"
+        error, how = response.failure, "upgraded" if response.is_handed_over else "ok"
         if response.complaint is not None:
             self._logs.error.warning("%s: the application sent a wrong answer: %s", text, response.complaint)
         if response.close_failure is not None:
@@ -227,6 +227,8 @@ class Exchange:
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
             return "client-gone"
+        if response.is_handed_over and isinstance(error, (StopIteration, ConnectionError)):
+            return how  # the one by which Flask-Sock says that it has done everything, the other of a client that went
         if isinstance(error, BodyError) and not isinstance(error, RequestOver):
             self._logs.error.info("%s: %s", text, error)
             refusal, how = error.refusal, "client-gone"

@@ -19,6 +19,8 @@ class _TooLong(Exception):
 class GeventHub:
     """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
 
+    socket_class: type[Any] = gevent.socket.socket
+
     def __init__(self) -> None:
         self._hub: Any = gevent.get_hub()
         self.greenlet: Any = self._hub

@@ -22,6 +22,7 @@ from .connection import IDLE, RUNNING, Connection, SendLimits
 from .green_clients import GreenClients
 from .leaving import TICK_S
 from .loop import READABLE
+from .switching import Switching
 from .sync import SyncWorker
 
 _KEPT = 256  # greenlets that wait for their next request
@@ -33,6 +34,7 @@ class Hub(Protocol):
     """What we need of a library's hub."""
 
     greenlet: Any
+    socket_class: type[Any]
     waiting: set[int]  # descriptors for which a greenlet of ours waits
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None: ...
@@ -52,6 +54,8 @@ class _Elsewhere(Connection):
     """In such a child: one whose request its parent runs."""
 
     __slots__ = ()
+
+    is_elsewhere = True
 
     def send(self, data: bytes) -> None:
         while True:
@@ -74,6 +78,7 @@ class GreenWorker(SyncWorker):
         self._clients.waiting = hub.waiting
         self._clients.later = hub.soon
         self._exchange.note_responses()
+        self._switching = Switching(self._loop, hub.socket_class)
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
         self._is_called = False  # another round has been asked for
@@ -170,7 +175,10 @@ class GreenWorker(SyncWorker):
             counters[UNCELLED] += 1
         response = None
         try:
-            response = self._exchange.run(connection, head, body, head.keep, length)
+            if head.asks_to_switch:
+                response = self._switching.run(self._exchange, connection, head, body, length)
+            else:
+                response = self._exchange.run(connection, head, body, head.keep, length)
         except BaseException as error:
             self._slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook

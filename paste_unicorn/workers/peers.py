@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from ..process.listener import Listener
 from ..wsgi.environ import Environs
+from .connection import MakesEnvirons
 
 MAPPED_IPV4 = "::ffff:"  # how a dual-stack listener names an IPv4 peer (RFC 4291 §2.5.5.2)
 REMEMBERED = 4096
@@ -40,7 +41,7 @@ class Peers:
         self._own = {one.address: Entrance(one.address, one.server_name, one.server_port) for one in listeners}
         self._environs: dict[tuple[str, bool], Environs] = {}  # by address and trust
         # The way back, as long as a connection has them.
-        self._entrances: WeakKeyDictionary[Environs, Entrance] = WeakKeyDictionary()
+        self._entrances: WeakKeyDictionary[MakesEnvirons, Entrance] = WeakKeyDictionary()
         for entrance in self._own.values():
             for trusted in (False, True):
                 self._add(entrance, trusted)
@@ -69,7 +70,7 @@ class Peers:
             self._environs = {key: kept for key, kept in self._environs.items() if key[0] in self._own}
         return self._add(entrance, trusted)
 
-    def entrance(self, environs: Environs) -> Entrance:
+    def entrance(self, environs: MakesEnvirons) -> Entrance:
         """Where connections with these environs came in."""
         return self._entrances[environs]
 

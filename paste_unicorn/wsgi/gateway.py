@@ -19,6 +19,7 @@ from ..http.response import (
     LAST_CHUNK,
     NO_BODY,
     SIZED,
+    SWITCHED,
     UNTIL_CLOSE,
     Framing,
     Prepared,
@@ -77,7 +78,7 @@ class Response:
         self.head_sent = False
         self.body_sent = 0  # bytes of the body given to the sink, without their framing
         self.complete = False  # the body has been given to the sink to its end
-        self.flawed = False  # one of the next three is set
+        self.flawed = False  # one of the next three is set, or the connection was handed over
         self.failure: BaseException | None = None  # what the application, or the sink, raised
         self.close_failure: BaseException | None = None  # what the iterable's close() raised
         self.complaint: str | None = None  # a wrong Content-Length that was put right
@@ -92,6 +93,11 @@ class Response:
     def ends_with_connection(self) -> bool:
         """Whether the client knows the end of the body only by the end of the connection."""
         return self._framing.how == UNTIL_CLOSE
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the application has taken the connection over."""
+        return self.prepared is SWITCHED
 
     @property
     def status_code(self) -> int:
@@ -116,6 +122,8 @@ class Response:
             finally:
                 exc_info = None  # no cycle through the traceback
         elif self.prepared is not None:
+            if self.is_handed_over:
+                return self.write
             raise GatewayError("start_response was called a second time without exc_info")
         self.prepared = self._answering.heads.begin(status, fields)
         return self.write
@@ -133,6 +141,17 @@ class Response:
             self._sink.send(early_hints(fields))
 
     # -- what the server calls -----------------------------------------------------------------------------------
+
+    def hand_over(self) -> None:
+        """The application takes the connection over, and answers there by itself: what it says here is not sent.
+
+        Raises GatewayError where the answer has begun.
+        """
+        if self.head_sent:
+            raise GatewayError("the answer has begun: its connection can't be taken over any more")
+        self.prepared = SWITCHED
+        self.head_sent = self.complete = self.flawed = True
+        self.keep = False
 
     def _finish_whole(self, body: bytes) -> None:
         """The whole body is known: head and body in one piece, with the true length."""
