@@ -30,7 +30,7 @@ class Served(NamedTuple):
     wall_time: float  # time.time() of the line
     pid: int
     generation: int
-    how: str  # "ok", "refused", "client-gone", "app-error", "aborted", "timeout", "worker-died"
+    how: str  # "ok", "upgraded", "refused", "client-gone", "app-error", "aborted", "timeout", "worker-died"
 
 
 Getter = Callable[[Served, dict[str, str]], object]
@@ -180,7 +180,10 @@ ATOMS: dict[str, tuple[str, Getter]] = {
     "L": ("duration in seconds, six decimals", lambda s, f: f"{s.duration_s:.6f}"),
     "p": ("process id, <4711>", lambda s, f: f"<{s.pid}>"),
     "g": ("generation", lambda s, f: s.generation),
-    "X": ("how it ended: ok, refused, client-gone, app-error, aborted, timeout, worker-died", lambda s, f: s.how),
+    "X": (
+        "how it ended: ok, upgraded, refused, client-gone, app-error, aborted, timeout, worker-died",
+        lambda s, f: s.how,
+    ),
     "f": ("field Referer", lambda s, f: f.get("referer", "-")),
     "a": ("field User-Agent", lambda s, f: f.get("user-agent", "-")),
     "u": ("user: REMOTE_USER of the application, else of Basic credentials", _user),

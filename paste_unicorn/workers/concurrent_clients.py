@@ -17,6 +17,12 @@ class ClientLeft(BaseException):
     """Raised in an application that waits while nobody waits for its answer any more."""
 
 
+def is_handed_over(connection: Connection) -> bool:
+    """Whether its application, which runs, has taken it over."""
+    response = connection.response
+    return response is not None and response.is_handed_over
+
+
 class ConcurrentClients(Clients):
     """Owned by whoever has the loop; a running connection by who runs it."""
 
@@ -40,6 +46,10 @@ class ConcurrentClients(Clients):
         else:
             super().drop(connection)
 
+    def _watch(self, connection: Connection, events: int) -> None:
+        if not is_handed_over(connection):
+            super()._watch(connection, events)
+
     def watch_again(self, connection: Connection) -> None:
         """An application has run beside this loop, which may have stopped watching its connection meanwhile."""
         waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
@@ -61,12 +71,11 @@ class ConcurrentClients(Clients):
 
     def _leave_alone(self, connection: Connection) -> None:
         """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
-        response = connection.response
-        if response is not None and response.is_handed_over:
-            return  # an event from before: the application looks after its client by itself
         if connection.watched:
             self._loop.remove(connection.fd)
             connection.watched = 0
+        if is_handed_over(connection):
+            return  # an event from before: the application looks after its client by itself
         if not connection.has_left:
             connection.has_left = True
             self.interrupt(connection)

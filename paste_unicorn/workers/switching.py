@@ -82,9 +82,7 @@ class Offer:
         assert response is not None
         connection.flush_all()  # interim answers
         response.hand_over()
-        if connection.watched:
-            self._loop.remove(connection.fd)
-            connection.watched = 0
+        self._unwatch()
         connection.sock.detach()
         arrived = bytes(connection.buffer)
         connection.buffer.clear()
@@ -103,8 +101,17 @@ class Offer:
         if self._connection.is_elsewhere:
             self._connection.send(b"")
 
+    def _unwatch(self) -> None:
+        connection = self._connection
+        if connection.watched:
+            self._loop.remove(connection.fd)
+            connection.watched = 0
+
     def end(self) -> bool:
         """The request is over. Whether the connection was taken over; what is left of it is closed."""
+        response = self._connection.response
+        if response is not None and response.is_handed_over:
+            self._unwatch()  # the loop may have taken it up again, not knowing
         return self._socket is not None and bool(self._socket.end())
 
 
