@@ -16,7 +16,7 @@ import pytest
 from integration.conftest import SAMPLES
 from support.client import Client, request_bytes
 from support.ports import free_port
-from support.server import Server, serve, wait_for
+from support.server import APPLICATION, Server, serve, wait_for
 
 PROXIES = ("nginx", "lighttpd")
 
@@ -30,7 +30,14 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def configure(proxy: str, folder: Path, port: int, backend: str | int) -> list[str]:
+# What docs/uploads.md says to change where uploads must reach the server as they arrive.
+STREAMING = {
+    "nginx": {"# proxy_request_buffering off;": "proxy_request_buffering off;"},
+    "lighttpd": {"server.stream-request-body = 0": "server.stream-request-body = 2"},
+}
+
+
+def configure(proxy: str, folder: Path, port: int, backend: str | int, more: dict[str, str]) -> list[str]:
     """The sample with our port and backend put in; the command that starts it."""
     text = (SAMPLES / f"{proxy}.conf").read_text()
     if proxy == "nginx":
@@ -50,7 +57,7 @@ def configure(proxy: str, folder: Path, port: int, backend: str | int) -> list[s
             }  # fmt: skip
     if isinstance(backend, str):
         changes["/run/site/unicorn.sock"] = backend
-    for old, new in changes.items():
+    for old, new in {**changes, **more}.items():
         assert old in text, old
         text = text.replace(old, new)
     conf = folder / f"{proxy}.conf"
@@ -61,17 +68,22 @@ def configure(proxy: str, folder: Path, port: int, backend: str | int) -> list[s
 
 
 @contextlib.contextmanager
-def behind(proxy: str, backend: str, folder: Path) -> Iterator[tuple[Server, Client]]:
-    """A server with the proxy in front, and a connection to the proxy."""
+def behind(
+    proxy: str, backend: str, folder: Path, app: str = APPLICATION, changes: dict[str, str] | None = None
+) -> Iterator[tuple[Server, Client]]:
+    """A server with the proxy in front, and a connection to the proxy, in whose sample these changes are made."""
     inner: str | int = f"{folder}/unicorn.sock" if backend == "unix" else free_port()
     bind = f"unix:{inner}" if backend == "unix" else f"127.0.0.1:{inner}"
     settings = {"bind": bind, "workers": "2"}
     port = free_port()
-    with serve(settings=settings, port=inner if isinstance(inner, int) else None) as server:
+    with serve(settings=settings, app=app, port=inner if isinstance(inner, int) else None) as server:
         log = folder / "proxy.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                configure(proxy, folder, port, inner), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                configure(proxy, folder, port, inner, changes or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         try:
             with wait_for_proxy(process, port, log) as client:
@@ -147,3 +159,26 @@ def test_a_stop_and_start_of_the_server_is_all_that_a_proxy_sees(proxy: str, ope
         with serve(settings=settings):
             # lighttpd waits a second before it believes in a backend that failed.
             wait_for(works_again, "an answer through the proxy", 15.0)
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_the_progress_of_an_upload_is_seen_through_a_proxy_that_does_not_collect_it(
+    proxy: str, open_folder: Path
+) -> None:
+    app = f"{APPLICATION}\nfilter-with = progress\n\n[filter:progress]\nuse = egg:gunicorn#upload_progress"
+    target = "X-Progress-ID=0123456789abcdef"
+    with behind(proxy, "tcp", open_folder, app, STREAMING[proxy]) as (_, client):
+
+        def told() -> object:
+            with Client(client.sock.getpeername()) as asker:
+                asker.send(request_bytes("GET", f"/progress?{target}"))
+                return json.loads(asker.read_answer().body)
+
+        client.send(request_bytes("POST", f"/count?{target}", [("Content-Length", "50000")]))
+        for received in range(10_000, 50_000, 10_000):
+            client.send(b"x" * 10_000)
+            said = {"state": "uploading", "received": received, "size": 50_000}
+            wait_for(lambda said=said: told() == said, f"{said}")  # type: ignore[misc]
+        client.send(b"x" * 10_000)
+        assert client.read_answer().body == b"50000"
+        assert told() == {"state": "done", "received": 50_000, "size": 50_000}
