@@ -21,12 +21,13 @@ class Refusal(NamedTuple):
 
 class Refused(Exception):
     """A request that is not served. `request_line` is what is known of it: cut, possibly not even a line, or
-    empty."""
+    empty. `retry_after_s`: in whole seconds, when to ask again; 0 says nothing of it."""
 
-    def __init__(self, refusal: Refusal, request_line: bytes = b"") -> None:
+    def __init__(self, refusal: Refusal, request_line: bytes = b"", retry_after_s: int = 0) -> None:
         super().__init__(f"{refusal.status} {refusal.sentence}")
         self.refusal = refusal
         self.request_line = request_line
+        self.retry_after_s = retry_after_s
 
     @property
     def head_request(self) -> bool:
@@ -148,6 +149,13 @@ NO_ROOM_FOR_BODY = Refusal(
     "There is no room for the request body.",
     "RFC 9110 §15.6.4",
     "no room for body",
+)
+WAITED_TOO_LONG = Refusal(
+    503,
+    "Service Unavailable",
+    "The server is busy: this request has waited for too long.",
+    "RFC 9110 §15.6.4",
+    "waited too long",
 )
 SERVER_ERROR = Refusal(
     500,

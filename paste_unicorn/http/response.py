@@ -186,13 +186,16 @@ class ResponseHeads:
             self._lines.keep(field, line, len(line[1]))
         return line
 
-    def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False) -> bytes:
-        """A whole answer that closes the connection. `date` is from `http_date`."""
+    def error_page(self, refusal: Refusal, date: bytes, head_request: bool = False, retry_after_s: int = 0) -> bytes:
+        """A whole answer that closes the connection. `date` is from `http_date`; `retry_after_s`, if not 0, is for a
+        Retry-After field (RFC 9110 §10.2.3).
+        """
         text = f"{refusal.status} {refusal.reason}\n\n{refusal.sentence}\n".encode("latin-1")
+        retry = b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b""
         head = (
             b"HTTP/1.1 %d %b\r\n%bDate: %b\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n"
-        ) % (refusal.status, refusal.reason.encode("latin-1"), self._server_line, date, len(text))
+            b"Content-Length: %d\r\n%bConnection: close\r\n\r\n"
+        ) % (refusal.status, refusal.reason.encode("latin-1"), self._server_line, date, len(text), retry)
         return head if head_request else head + text
 
 

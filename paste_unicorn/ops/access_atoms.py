@@ -30,7 +30,8 @@ class Served(NamedTuple):
     wall_time: float  # time.time() of the line
     pid: int
     generation: int
-    how: str  # "ok", "upgraded", "refused", "client-gone", "app-error", "aborted", "timeout", "worker-died"
+    # "ok", "upgraded", "refused", "client-gone", "app-error", "aborted", "timeout", "queue-timeout", "worker-died"
+    how: str
 
 
 Getter = Callable[[Served, dict[str, str]], object]

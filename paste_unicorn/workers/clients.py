@@ -21,6 +21,7 @@ from .deadlines import Deadlines
 from .exchange import Exchange
 from .listening import reset_on_close
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
+from .waited import Door
 
 monotonic = time.monotonic
 
@@ -49,14 +50,23 @@ class Clients:
         self._keepalive_s = deadlines.keepalive_s
         self._bodies = Bodies(self, exchange, rules, deadlines, run_request)
         self._run_request = run_request
+        self._door: Door | None = None  # in front of the application, where requests must not wait for too long
         self.by_fd: dict[int, Connection] = {}
         self.bytes_in = 0
         self.pending: deque[Connection] = deque()  # have their next request in the buffer already
 
     def run_requests_by(self, run_request: RunRequest) -> None:
         """From now on the application runs by another function."""
+        if self._door is not None:
+            self._door.run = run_request
+            run_request = self._door.enter
         self._run_request = run_request
         self._bodies.run_requests_by(run_request)
+
+    def turn_away_after(self, limit_s: float) -> None:
+        """Refuse requests that have waited for longer."""
+        self._door = Door(limit_s, self._exchange, self.refuse)
+        self.run_requests_by(self._run_request)
 
     def add(self, connection: Connection) -> None:
         """A new client, whom the loop does not watch yet."""
@@ -261,9 +271,9 @@ class Clients:
         except ClientGone:
             self.drop(connection)
 
-    def refuse(self, connection: Connection, refused: Refused) -> None:
+    def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer without the application, then close (RFC 9112 §9.6: after the client could read the answer)."""
-        self._exchange.refuse(connection, refused)
+        self._exchange.refuse(connection, refused, how)
         connection.close_when_sent = connection.linger = True
         if connection.incoming is not None:
             connection.incoming.give_up()

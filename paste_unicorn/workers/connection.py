@@ -94,6 +94,7 @@ class Connection:
         "peer",
         "peer_host",
         "phase",
+        "ready_since",
         "receive",
         "response",
         "since",
@@ -118,6 +119,7 @@ class Connection:
         self.checked = 0  # size of the buffer when the parser last looked at it
         self.phase = HEAD
         self.since = now  # when the present phase began
+        self.ready_since = 0.0  # when a sibling saw that something can be read; of this phase if not before `since`
         self.deadline = 0.0  # when the phase must be over, in monotonic seconds
         self.head: Head | None = None  # of the request whose body is arriving
         self.incoming: Incoming | None = None  # that body

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 from ..http.refusals import SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
@@ -25,6 +25,7 @@ from ..scoreboard import APPLICATION_ERRORS, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
 from ..wsgi.input import BodyError, RequestOver
 from .connection import ClientGone, Connection
+from .summaries import RequestHooks, RequestSummary, ResponseSummary
 
 if TYPE_CHECKING:
     from ..http.parser import Head
@@ -33,33 +34,6 @@ if TYPE_CHECKING:
     from ..wsgi.environ import Environ
 
 monotonic = time.monotonic
-
-
-class RequestSummary(NamedTuple):
-    """What the hooks `pre_request` and `post_request` get to see of a request."""
-
-    method: str
-    uri: str
-    path: str
-    query: str
-    version: str
-    headers: tuple[tuple[str, str], ...]
-
-
-class ResponseSummary(NamedTuple):
-    """What the hook `post_request` gets to see of an answer."""
-
-    status: str
-    status_code: int
-    headers: tuple[tuple[str, str], ...]
-    sent: int  # bytes of the body
-
-
-class RequestHooks(NamedTuple):
-    """Hooks around each request, ready to be called: they never raise."""
-
-    before: Callable[[RequestSummary], None] | None
-    after: Callable[[RequestSummary, Environ, ResponseSummary], None] | None
 
 
 class Exchange:
@@ -90,6 +64,7 @@ class Exchange:
         self._counting = False
         self._make_response: Callable[[Answering, Connection, RequestLine, bool], Response] = Response
         self.now = monotonic()  # when the previous request ended, or the loop woke up
+        self.listened_at = self.now  # when the loop woke up
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], keep: bool, length: int = -1) -> Response:
         """Run one request in this thread, from its parsed head to the last byte given to the connection.
@@ -164,7 +139,7 @@ class Exchange:
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
-        page = self._page(refusal, refused.head_request)
+        page = self._page(refusal, refused.head_request, refused.retry_after_s)
         slot = self._slot
         slot.count([refusal.status], [len(page)], [0.0])
         slot.counters[REFUSED] += 1
@@ -174,18 +149,29 @@ class Exchange:
             "Refused a request of %s with %d: %s (%s)",
             connection.peer["REMOTE_ADDR"] or "a Unix socket", refusal.status, refusal.sentence, refusal.source,
         )  # fmt: skip
+        self._log_unseen(connection, refused.request_line, f"{refusal.status} {refusal.reason}", _body_size(page), how)
+
+    def skip(self, connection: Connection, request_line: bytes) -> None:
+        """A request is not run, since its client has gone: log that."""
+        self._logs.error.debug(
+            "%s: it is not run, the client has gone", escaped(request_line.decode("latin-1"))
+        )  # fmt: skip
+        self._log_unseen(connection, request_line, "", 0, "client-gone")
+
+    def _log_unseen(self, connection: Connection, request_line: bytes, status: str, body_bytes: int, how: str) -> None:
+        """A line for a request that no application has seen; `status` is empty where nothing was answered."""
         access = self._logs.access
-        if access is not None and refused.request_line:
+        if access is not None and request_line:
             access.write(
                 Served(
                     peer=connection.peer["REMOTE_ADDR"],
-                    request_line=refused.request_line.decode("latin-1"),
+                    request_line=request_line.decode("latin-1"),
                     environ=None,
                     fields=(),
-                    status=refusal.status,
-                    status_text=f"{refusal.status} {refusal.reason}",
+                    status=int(status[:3] or 0),
+                    status_text=status,
                     response_fields=[],
-                    body_bytes=_body_size(page),
+                    body_bytes=body_bytes,
                     duration_s=0.0,
                     wall_time=time.time(),
                     pid=self._pid,
@@ -253,8 +239,8 @@ class Exchange:
         except ClientGone:
             response.complete = False
 
-    def _page(self, refusal: Refusal, is_head: bool) -> bytes:
-        return self._answering.heads.error_page(refusal, self._answering.date_line[6:-2], is_head)
+    def _page(self, refusal: Refusal, is_head: bool, retry_after_s: int = 0) -> bytes:
+        return self._answering.heads.error_page(refusal, self._answering.date_line[6:-2], is_head, retry_after_s)
 
     def _report(self, request_line: str, what: str, error: BaseException) -> None:
         self._failures.append(1)

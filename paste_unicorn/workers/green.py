@@ -24,6 +24,7 @@ from .leaving import TICK_S
 from .loop import READABLE
 from .switching import Switching
 from .sync import SyncWorker
+from .waited import LATE_S
 
 _KEPT = 256  # greenlets that wait for their next request
 _FAULT = "A fault of the server itself; one connection is dropped"
@@ -198,6 +199,9 @@ class GreenWorker(SyncWorker):
         except Exception as error:
             self._exchange.complain(_FAULT, error)
             clients.drop(connection)
+        exchange = self._exchange
+        if exchange.now - exchange.listened_at > LATE_S:
+            self._leavers.look_again()
         if connection.watched != READABLE:
             clients.watch_again(connection)
         if clients.pending:

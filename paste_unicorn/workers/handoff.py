@@ -13,6 +13,7 @@ import os
 import resource
 import socket
 import struct
+import time
 from _socket import socket as RawSocket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
     from ..process.handoff import HandoffPair
     from .clients import Clients
 
+monotonic = time.monotonic
+
 MOST_BYTES = 192 * 1024  # that travel along; the pair's default send buffer takes some 212,000 in one message
 _OVERHEAD = 16 * 1024  # of a message, as the kernel counts
 SPARE_DESCRIPTORS = 32  # below RLIMIT_NOFILE. A receiver that has none makes the kernel drop what it receives
 NOT_YET_S = 0.005  # when to try again where no event will tell
 
-_FIXED = struct.Struct("<4sHBBdd5H")  # mark, size of the header, family, flags, since, deadline, sizes of five texts
+_FIXED = struct.Struct("<4sHBBddd5H")  # mark, size of the header, family, flags, three times, sizes of five texts
 _MARK = b"uni\1"
-_WAITS_FOR_HEAD, _IS_READY = 1, 2
+_WAITS_FOR_HEAD = 1
 _FD = struct.Struct("i")
 _MOST_TEXT = 4096  # bytes: a path has as many
 _ROOM = MOST_BYTES + _FIXED.size + 5 * _MOST_TEXT
@@ -53,7 +56,7 @@ class Parcel(NamedTuple):
 
     family: int
     waits_for_head: bool  # for a first request, or for the rest of one; else for the next one
-    is_ready: bool  # it will want the application: something can be read, or has been
+    ready_since: float  # it wants the application: since then something can be read, or has been; 0: it does not
     since: float
     deadline: float
     host: str  # of the peer
@@ -66,10 +69,10 @@ class Parcel(NamedTuple):
         texts = [
             text.encode("utf-8", "surrogateescape")[:_MOST_TEXT] for text in (self.host, self.port, *self.entrance)
         ]
-        flags = _WAITS_FOR_HEAD * self.waits_for_head + _IS_READY * self.is_ready
+        flags = _WAITS_FOR_HEAD * self.waits_for_head
         sizes = [len(text) for text in texts]
         fixed = _FIXED.pack(
-            _MARK, _FIXED.size + sum(sizes), self.family, flags, self.since, self.deadline, *sizes
+            _MARK, _FIXED.size + sum(sizes), self.family, flags, self.ready_since, self.since, self.deadline, *sizes
         )  # fmt: skip
         return b"".join((fixed, *texts, self.data))
 
@@ -78,7 +81,7 @@ class Parcel(NamedTuple):
         """The parcel in these bytes, none of which is trusted. Raises BadParcel."""
         if len(message) < _FIXED.size:
             raise BadParcel(f"a message of {len(message)} bytes")
-        mark, header_size, family, flags, since, deadline, *sizes = _FIXED.unpack_from(message)
+        mark, header_size, family, flags, ready, since, deadline, *sizes = _FIXED.unpack_from(message)
         if mark != _MARK or not _FIXED.size + sum(sizes) <= header_size <= len(message):
             raise BadParcel(f"a message that begins with {message[:32]!r}")
         texts, at = [], _FIXED.size
@@ -86,7 +89,7 @@ class Parcel(NamedTuple):
             texts.append(message[at : at + size].decode("utf-8", "surrogateescape"))
             at += size
         host, port, *entrance = texts
-        waits, ready = bool(flags & _WAITS_FOR_HEAD), bool(flags & _IS_READY)
+        waits = bool(flags & _WAITS_FOR_HEAD)
         return cls(family, waits, ready, since, deadline, host, port, Entrance(*entrance), message[header_size:])
 
 
@@ -145,7 +148,7 @@ class Handoff:
         parcel = Parcel(
             connection.sock.family,
             connection.phase is HEAD,
-            is_ready,
+            _ready_since(connection) if is_ready else 0.0,
             connection.since,
             connection.deadline,
             connection.peer["REMOTE_ADDR"],
@@ -257,10 +260,11 @@ class Handoff:
         connection.phase = HEAD if parcel.waits_for_head else IDLE
         # Whatever it sent while it was on its way is looked at before it is called overdue.
         connection.deadline = max(parcel.deadline, now + NOT_YET_S)
+        connection.ready_since = parcel.ready_since
         connection.buffer += parcel.data
         self._counters[TAKEN_OVER] += 1
         self._clients.keep(connection, 0)
-        return connection, parcel.is_ready
+        return connection, parcel.ready_since > 0
 
     def has_descriptors(self) -> bool:
         """Whether enough descriptors are free to receive some connections."""
@@ -282,6 +286,11 @@ class Handoff:
     def is_empty(self) -> bool:
         """Whether no connection waits to be taken, as far as one can see now."""
         return not is_readable(self.fd)
+
+
+def _ready_since(connection: Connection) -> float:
+    """Now, unless a sibling that has passed it on to us saw it before, in the same phase."""
+    return connection.ready_since if connection.ready_since >= connection.since else monotonic()
 
 
 def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> Iterable[int]:

@@ -32,12 +32,12 @@ from .bodies import BodyRules
 from .collecting import collect_often
 from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
-from .exchange import RequestHooks
 from .fittings import make_environs, make_parser
 from .listening import Listening
 from .loop import make_loop
 from .peers import Peers
 from .recycling import make_exchange
+from .summaries import RequestHooks
 from .sync import SyncWorker
 
 if TYPE_CHECKING:
@@ -284,6 +284,7 @@ def make_worker(
         log=logs.error,
         max_connections=processes.worker_connections,
         drain_s=processes.drain_timeout_s,
+        queue_timeout_s=processes.queue_timeout_s,
         wakeup_fd=wakeup_fd,
         each_round=each_round,
     )

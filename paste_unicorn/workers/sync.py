@@ -30,8 +30,9 @@ from .exchange import Exchange
 from .handoff import Handoff
 from .leaving import TICK_S, Leaving
 from .listening import Listening
-from .loop import READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
+from .loop import GONE, READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
 from .peers import Peers
+from .waited import LATE_S, Leavers
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class SyncWorker:
         log: logging.Logger,
         max_connections: int,
         drain_s: float,
+        queue_timeout_s: float,
         wakeup_fd: int,
         each_round: Callable[[], None],
     ) -> None:
@@ -92,10 +94,13 @@ class SyncWorker:
         )  # fmt: skip
         self.retire, self.drain = self._leaving.retire, self._leaving.drain
         self._fresh: deque[Connection] = deque()  # came in this round; they may have sent a request already
+        self._leavers = leavers = Leavers(loop, clients, parser, exchange, self._fresh)
         self._scoreboard = scoreboard
         self._watcher = Watcher(
-            loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared
+            loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared, leavers
         )  # fmt: skip
+        if queue_timeout_s:
+            clients.turn_away_after(queue_timeout_s)
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
@@ -136,7 +141,7 @@ class SyncWorker:
         while True:
             events = yield
             self._last_round_s = exchange.now - self._round_began
-            exchange.now = self._round_began = now = monotonic()
+            exchange.now = exchange.listened_at = self._round_began = now = monotonic()
             for fd, _ in events:
                 if fd not in by_fd:
                     self._shared(fd, now)
@@ -154,8 +159,11 @@ class SyncWorker:
                             select_step(event)(connection)
                     except Exception as error:
                         self._blame(connection, error)
-            while fresh:
-                guard(clients.welcome, fresh.popleft())
+            if fresh:
+                if self._last_round_s + exchange.now - now >= FAST_ROUND_S:
+                    self._leavers.look_at_fresh()
+                while fresh:
+                    guard(clients.welcome, fresh.popleft())
             if pending:
                 for _ in range(len(pending)):
                     guard(clients.next_in_a_row, pending.popleft())
@@ -182,9 +190,11 @@ class SyncWorker:
 
     def _step_for(self, event: int) -> Callable[[Connection], None]:
         """What an event other than plain readability asks for."""
+        if event & GONE:
+            return self._leavers.see_off
         if event & WRITABLE:
             return self._clients.readable_and_writable if event & READABLE else self._clients.writable
-        return self._clients.readable if event & READABLE else self._clients.drop
+        return self._clients.readable
 
     def _tick(self, now: float) -> None:
         """What has to be done again and again, but not with each event."""
@@ -306,5 +316,8 @@ class SyncWorker:
             self._handoff.unwatch()
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
-        response = self._exchange.run(connection, head, body, head.keep, length)
+        exchange = self._exchange
+        response = exchange.run(connection, head, body, head.keep, length)
         self._clients.finish(connection, response)
+        if exchange.now - exchange.listened_at > LATE_S:
+            self._leavers.look_again()

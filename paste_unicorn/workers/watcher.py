@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING
 
 from .connection import Connection
 from .loop import READABLE, EpollLoop, SelectorLoop
+from .waited import LATE_S
 
 if TYPE_CHECKING:
     from ..http.parser import Head
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .handoff import Handoff
     from .leaving import Leaving
     from .listening import Listening
+    from .waited import Leavers
 
 monotonic, sleep = time.monotonic, time.sleep
 
@@ -69,6 +71,7 @@ class Watcher:
         slot: SlotWriter,
         fresh: Iterable[Connection],
         accept: Callable[[int, float], None],
+        leavers: Leavers,
     ) -> None:
         self._loop = loop
         self._clients = clients
@@ -78,6 +81,7 @@ class Watcher:
         self._slot = slot
         self._fresh = fresh  # accepted, and not looked at yet
         self._accept = accept  # from the listener that has this descriptor: into `fresh`
+        self._exchange, self._leavers = exchange, leavers
         self._complain = exchange.complain
         self._run_application, self._finish = exchange.run, clients.finish
         self._running: Connection | None = None  # whose request the application has
@@ -114,6 +118,9 @@ class Watcher:
             if self._acting:
                 self._wait()
         self._finish(connection, response)
+        exchange = self._exchange
+        if exchange.now - exchange.listened_at > LATE_S:
+            self._leavers.look_again()
 
     def _wake(self) -> None:
         self._parked = False

@@ -79,8 +79,7 @@ class SupervisionSettings:
     )  # fmt: skip
     queue_timeout_s: float = row(
         "queue_timeout", Duration(), 0.0,
-        "A request that has waited longer is answered with 503; 0 is never.",
-        stage=Stage.LATER, advice="requests wait until a worker is free",
+        "A request that has waited for longer before it could run is answered with 503 and Retry-After; 0 is never.",
     )  # fmt: skip
     slow_log_s: float = row(
         "slow_log", Duration(), 0.0,

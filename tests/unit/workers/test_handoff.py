@@ -22,7 +22,7 @@ from paste_unicorn.workers.loop import READABLE
 from paste_unicorn.workers.peers import Entrance
 
 PARCEL = Parcel(
-    socket.AF_INET, True, False, 1.5, 2.5, "192.0.2.1", "4711", Entrance("127.0.0.1:80", "a.example", "80"), b"GET /"
+    socket.AF_INET, True, 0.0, 1.5, 2.5, "192.0.2.1", "4711", Entrance("127.0.0.1:80", "a.example", "80"), b"GET /"
 )
 
 

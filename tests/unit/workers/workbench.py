@@ -20,10 +20,11 @@ from paste_unicorn.scoreboard import Scoreboard
 from paste_unicorn.workers.bodies import BodyRules
 from paste_unicorn.workers.connection import Connection, SendLimits
 from paste_unicorn.workers.deadlines import Deadlines
-from paste_unicorn.workers.exchange import Exchange, RequestHooks
+from paste_unicorn.workers.exchange import Exchange
 from paste_unicorn.workers.listening import Listening
 from paste_unicorn.workers.loop import make_loop
 from paste_unicorn.workers.peers import Peers
+from paste_unicorn.workers.summaries import RequestHooks
 from paste_unicorn.workers.sync import SyncWorker
 from paste_unicorn.wsgi.environ import Environs, peer_environ
 from paste_unicorn.wsgi.gateway import Answering
@@ -126,6 +127,7 @@ class Worker:
             log=logs.error,
             max_connections=max_connections,
             drain_s=0.05,
+            queue_timeout_s=0,
             wakeup_fd=self._wakeup,
             each_round=lambda: None,
         )

@@ -1,0 +1,217 @@
+"""Requests that had to wait: not run when their client has gone, 503 after `queue_timeout`, served in any other case.
+
+What keeps them waiting is an application that lets nobody else run in its worker, in whatever class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.checks import events, script
+from support.client import Client, request_bytes
+from support.server import Server, serve, wait_for
+
+LOGS = {"accesslog": "{directory}/access.log", "access_log_format": "json"}
+QUEUE_TIMEOUT_S = 3
+LONGER_S = QUEUE_TIMEOUT_S + 0.5
+
+
+@pytest.fixture(scope="module")
+def server(worker_class: str) -> Iterator[Server]:
+    with serve(settings={"workers": "1", "worker_class": worker_class, **LOGS}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(worker_class: str) -> Iterator[Server]:
+    settings = {"workers": "1", "worker_class": worker_class, "queue_timeout": str(QUEUE_TIMEOUT_S), **LOGS}
+    with serve(settings=settings) as running:
+        yield running
+
+
+def ask(client: Client, target: str) -> None:
+    client.send(request_bytes("GET", target))
+
+
+def recording(key: str) -> str:
+    return script(key=key)
+
+
+@contextlib.contextmanager
+def kept(server: Server, count: int) -> Iterator[list[Client]]:
+    """Connections that were answered before, all known to the worker's loop."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(count)]
+        for client in clients:
+            ask(client, "/")
+            assert client.read_answer().status == 200
+        yield clients
+
+
+@contextlib.contextmanager
+def busy(client: Client, gate: Path) -> Iterator[None]:
+    """Within this the worker's loop does not come to look; then it does, and this client has its answer."""
+    ask(client, f"/wait-for-file?path={gate}&alone")
+    try:
+        wait_for(gate.with_suffix(".waiting").exists, "the application to run")
+        yield
+    finally:
+        gate.touch()
+    assert client.read_answer().status == 200
+
+
+def access_lines(server: Server, text: str, count: int) -> list[dict[str, object]]:
+    """Those of the access log that hold this text, once there are so many."""
+
+    def found() -> list[str]:
+        return [line for line in (server.directory / "access.log").read_text().splitlines() if text in line]
+
+    wait_for(lambda: len(found()) >= count, f"{count} lines with {text}")
+    return [json.loads(line) for line in found()]
+
+
+# -- clients that have gone ------------------------------------------------------------------------------------------
+
+
+def test_who_has_gone_while_waiting_is_not_served(server: Server, tmp_path: Path) -> None:
+    """Whether the worker had that connection before, or it was waiting in the listener's queue."""
+    with kept(server, 3) as (blocking, before, second), server.connect() as fresh:
+        with busy(blocking, tmp_path / "gate"):
+            ask(before, recording("gone"))
+            ask(fresh, recording("gone"))
+            # The second of two requests in a row is read, but not yet in its turn.
+            ask(second, recording("stays"))
+            for client in (before, fresh):
+                client.reset()
+        assert second.read_answer().status == 200
+    assert events(server, "gone") == []
+    lines = access_lines(server, "%22gone%22", 2)
+    assert [(line["how"], line["status"]) for line in lines] == [("client-gone", 0)] * 2
+
+
+def test_who_goes_while_others_of_the_same_batch_are_served_is_not_served(server: Server, tmp_path: Path) -> None:
+    with kept(server, 4) as (blocking, first, last, stays):
+        with busy(blocking, tmp_path / "gate"):
+            ask(first, f"/wait-for-file?path={tmp_path / 'other'}&alone")
+            ask(last, recording("gone-late"))
+            ask(stays, recording("stays-late"))
+        wait_for((tmp_path / "other.waiting").exists, "the second application to run")
+        last.reset()
+        assert first.is_silent(0.1)  # in shorter times nobody looks again
+        (tmp_path / "other").touch()
+        assert first.read_answer().status == 200
+        assert stays.read_answer().status == 200
+    assert events(server, "gone-late") == []
+    assert access_lines(server, "%22gone-late%22", 1)[0]["how"] == "client-gone"
+
+
+def test_a_body_that_came_whole_does_not_help_who_has_gone(server: Server, tmp_path: Path) -> None:
+    with kept(server, 2) as (blocking, poster):
+        with busy(blocking, tmp_path / "gate"):
+            poster.send(request_bytes("POST", "/count?gone-body", body=b"x" * 1000))
+            poster.reset()
+        assert events(server, "gone-body") == []
+    assert access_lines(server, "gone-body", 1)[0]["how"] == "client-gone"
+
+
+def test_who_has_closed_its_side_after_a_whole_request_gets_its_answer(server: Server, tmp_path: Path) -> None:
+    with kept(server, 2) as (blocking, before), server.connect() as fresh:
+        with busy(blocking, tmp_path / "gate"):
+            for client in (before, fresh):
+                ask(client, recording("half-closed"))
+                client.end()
+        for client in (before, fresh):
+            assert client.read_answer().status == 200
+            client.expect_end()
+    assert len(events(server, "half-closed")) == 2
+
+
+def test_an_idle_client_that_goes_leaves_no_line(server: Server, tmp_path: Path) -> None:
+    before = len((server.directory / "access.log").read_text().splitlines())
+    with kept(server, 2) as (blocking, idle), busy(blocking, tmp_path / "gate"):
+        idle.reset()
+    lines = [json.loads(line) for line in (server.directory / "access.log").read_text().splitlines()[before:]]
+    assert "client-gone" not in {line["how"] for line in lines}
+
+
+def test_who_has_closed_a_unix_connection_has_gone(worker_class: str, tmp_path: Path) -> None:
+    """There the kernel tells a close from the end of one side."""
+    settings = {"workers": "1", "worker_class": worker_class, "bind": "unix:{directory}/socket", **LOGS}
+    with serve(settings=settings) as server, kept(server, 3) as (blocking, before, half):
+        with server.connect() as fresh, busy(blocking, tmp_path / "gate"):
+            for client in (before, fresh):
+                ask(client, recording("gone"))
+                client.close()
+            ask(half, recording("half-closed"))
+            half.end()
+        assert half.read_answer().status == 200
+        assert events(server, "gone") == []
+        assert [line["how"] for line in access_lines(server, "%22gone%22", 2)] == ["client-gone"] * 2
+
+
+# -- queue_timeout ---------------------------------------------------------------------------------------------------
+
+
+def test_who_has_waited_too_long_is_told_to_come_again_and_nothing_is_run(impatient: Server, tmp_path: Path) -> None:
+    with kept(impatient, 4) as (blocking, before, head_only, late), impatient.connect(timeout_s=20.0) as fresh:
+        with busy(blocking, tmp_path / "gate"):
+            ask(before, recording("waited"))
+            ask(fresh, recording("waited"))
+            head_only.send(request_bytes("HEAD", recording("waited")))
+            assert before.is_silent(LONGER_S)
+            ask(late, recording("just-came"))
+        for client, method in ((before, "GET"), (fresh, "GET"), (head_only, "HEAD")):
+            answer = client.read_answer(method)
+            assert (answer.status, answer.field("Retry-After")) == (503, str(QUEUE_TIMEOUT_S))
+            assert answer.closes
+            client.expect_end()
+        assert late.read_answer().status == 200
+    assert events(impatient, "waited") == []
+    assert len(events(impatient, "just-came")) == 1
+    lines = access_lines(impatient, "%22waited%22", 3)
+    assert [(line["how"], line["status"]) for line in lines] == [("queue-timeout", 503)] * 3
+
+
+def test_time_that_the_client_takes_is_no_waiting(impatient: Server) -> None:
+    """Between connect, head and body; and between two requests."""
+    with kept(impatient, 1) as (client,), impatient.connect(timeout_s=20.0) as slow:
+        data = request_bytes("POST", "/echo", body=b"body")
+        assert slow.is_silent(LONGER_S / 2)
+        slow.send(data[:20])
+        assert slow.is_silent(LONGER_S / 2)
+        slow.send(data[20:-2])
+        assert client.is_silent(LONGER_S) or client.ended
+        slow.send(data[-2:])
+        assert slow.read_answer().body == b"body"
+
+
+def test_who_sends_requests_in_a_row_waits_for_his_own(impatient: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with impatient.connect(timeout_s=20.0) as client:
+        client.send(request_bytes("GET", f"/wait-for-file?path={gate}") + request_bytes("GET", recording("row")))
+        assert client.is_silent(LONGER_S)
+        gate.touch()
+        assert [client.read_answer().status for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:{port}", "unix:{directory}/socket"], ids=["tcp", "unix"])
+@pytest.mark.parametrize("worker_class", ["sync"])
+def test_waiting_for_any_of_several_workers_counts(worker_class: str, bind: str, tmp_path: Path) -> None:
+    """Their watchers pass on who waits; whoever takes it knows since when."""
+    settings = {"workers": "2", "worker_class": worker_class, "queue_timeout": str(QUEUE_TIMEOUT_S), "bind": bind}
+    with serve(settings=settings) as server, contextlib.ExitStack() as stack:
+        for number in range(2):
+            client = stack.enter_context(server.connect(timeout_s=20.0))
+            stack.enter_context(busy(client, tmp_path / f"gate{number}"))
+        waiting = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(3)]
+        for client in waiting:
+            ask(client, "/pid")
+        assert waiting[0].is_silent(LONGER_S)
+        for number in range(2):
+            (tmp_path / f"gate{number}").touch()
+        assert [client.read_answer().status for client in waiting] == [503] * 3
+        assert server.get("/").status == 200
