@@ -182,7 +182,7 @@ ATOMS: dict[str, tuple[str, Getter]] = {
     "p": ("process id, <4711>", lambda s, f: f"<{s.pid}>"),
     "g": ("generation", lambda s, f: s.generation),
     "X": (
-        "how it ended: ok, upgraded, refused, client-gone, app-error, aborted, timeout, worker-died",
+        "how it ended: ok, upgraded, refused, client-gone, app-error, aborted, timeout, queue-timeout, worker-died",
         lambda s, f: s.how,
     ),
     "f": ("field Referer", lambda s, f: f.get("referer", "-")),
