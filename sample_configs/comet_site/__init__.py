@@ -31,6 +31,7 @@ FILES = {
 }
 REMEMBERED = 100  # messages that somebody who comes in gets to see
 PATIENCE_S = 25.0  # a poll is answered after so long, with nothing; a stream shows that it lives
+GLANCE_S = 5.0  # a thread that waits can be told only in between that its client has gone; a greenlet at once
 LONGEST_NAME, LONGEST_TEXT = 30, 1000
 FORGETFUL_S = 2.0  # who polls is away for a moment between two polls
 
@@ -54,10 +55,10 @@ class Room:
 
     def after(self, number: int, patience_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """The messages after this one; waited for, and empty when nobody says anything."""
+        until = time.monotonic() + patience_s
         with self._changed:
-            if not (found := self._after(number)) and patience_s:
-                self._changed.wait(patience_s)
-                found = self._after(number)
+            while not (found := self._after(number)) and (left_s := until - time.monotonic()) > 0:
+                self._changed.wait(min(left_s, GLANCE_S))
         return found
 
     def _after(self, number: int) -> list[dict[str, Any]]:
@@ -65,7 +66,8 @@ class Room:
 
     def stream(self, number: int) -> Iterator[bytes]:
         """Messages as Server-Sent Events. When the client goes, the server closes this, also while it waits."""
-        self._streams += 1
+        with self._changed:
+            self._streams += 1
         try:
             yield b"retry: 1000\n\n"
             while True:
@@ -74,22 +76,26 @@ class Room:
                     number = message["number"]
                     yield f"id: {number}\ndata: {json.dumps(message)}\n\n".encode()
         finally:
-            self._streams -= 1
+            with self._changed:
+                self._streams -= 1
 
     def poll(self, who: str, number: int, patience_s: float) -> dict[str, Any]:
         """The same for one request."""
-        self._polls[who] = time.monotonic() + PATIENCE_S + FORGETFUL_S
+        with self._changed:
+            self._polls[who] = time.monotonic() + PATIENCE_S + FORGETFUL_S
         try:
             return {"messages": self.after(number, patience_s), "here": self.here()}
         finally:
-            self._polls[who] = time.monotonic() + FORGETFUL_S
+            with self._changed:
+                self._polls[who] = time.monotonic() + FORGETFUL_S
 
     def here(self) -> int:
         """How many listen."""
         now = time.monotonic()
-        for who in [who for who, until in self._polls.items() if until < now]:
-            del self._polls[who]
-        return self._streams + len(self._polls)
+        with self._changed:
+            for who in [who for who, until in self._polls.items() if until < now]:
+                del self._polls[who]
+            return self._streams + len(self._polls)
 
 
 ROOM = Room()
