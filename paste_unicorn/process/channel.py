@@ -1,17 +1,22 @@
 """A Unix socket pair that carries messages and, beside them, descriptors.
 
-SOCK_SEQPACKET keeps the borders of messages and, unlike SOCK_DGRAM, shows the end of the other side.
+SOCK_SEQPACKET keeps the borders of messages and, unlike SOCK_DGRAM, shows the end of the other side. A message is one
+datagram; what is too long for that (an origin with a huge environment) lies in a file whose descriptor travels instead.
 """
 
 from __future__ import annotations
 
 import array
+import os
 import socket
+import tempfile
 from collections.abc import Sequence
+from typing import IO
 
 from .messages import Imported, Message, decode, encode
 
-_MAX_MESSAGE = 192 * 1024  # one datagram; the default send buffer holds 212,992 bytes (man 7 socket)
+_MAX_MESSAGE = 128 * 1024  # one datagram; the default send buffer holds 212,992 bytes (man 7 socket)
+_IN_A_FILE = b"the last descriptor has it"  # no JSON: whoever does not know it says that the message is unknown
 _MAX_FDS = 253  # SCM_MAX_FD, man 7 unix
 _PATHS_AT_ONCE = 40  # a path has at most 4,096 bytes
 
@@ -43,8 +48,18 @@ class Channel:
 
         Raises BlockingIOError (a non-blocking end whose queue is full) or OSError (nobody there any more).
         """
+        data = encode(message)
+        if len(data) <= _MAX_MESSAGE:
+            self._send(data, fds)
+            return
+        with _file() as file:
+            file.write(data)
+            file.flush()
+            self._send(_IN_A_FILE, (*fds, file.fileno()))
+
+    def _send(self, data: bytes, fds: Sequence[int]) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.sock.sendmsg([encode(message)], ancillary, socket.MSG_NOSIGNAL)
+        self.sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
 
     def receive(self) -> tuple[Message, list[int]] | None:
         """The next message and its descriptors (close-on-exec); None at the end.
@@ -62,10 +77,19 @@ class Channel:
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        if data == _IN_A_FILE and fds:
+            with open(fds.pop(), "rb") as file:
+                file.seek(0)
+                data = file.read()
         return decode(data), list(fds)
 
     def close(self) -> None:
         self.sock.close()
+
+
+def _file() -> IO[bytes]:
+    """In memory, where the system can: an environment has secrets."""
+    return open(os.memfd_create("message"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 def report(reports: socket.socket, message: Message) -> None:

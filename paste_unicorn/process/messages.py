@@ -1,6 +1,6 @@
 """The vocabulary: every message between arbiter, template and worker, a line each.
 
-Small JSON objects, each in one datagram of a `Channel`; descriptors travel beside them. Nothing acts here.
+Small JSON objects that a `Channel` carries; descriptors travel beside them. Nothing acts here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, get_args
 
-LONGEST_REASON = 16_000  # characters; a message must fit into one datagram
+LONGEST_REASON = 16_000  # characters: its end tells what went wrong
 
 
 @dataclass(frozen=True)

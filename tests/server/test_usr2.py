@@ -156,6 +156,18 @@ def test_a_stop_while_the_new_one_boots_waits_for_it(tmp_path: Path) -> None:
         assert running.loaded()["code"] == "first"
 
 
+def test_a_huge_environment_comes_along(tmp_path: Path) -> None:
+    """To the new arbiter, and to a later template of it: longer than what a socket takes at once."""
+    many = {f"MANY_{number}": "x" * 100_000 for number in range(4)}
+    with upgraded(tmp_path, env=many) as (running, new):
+        stop(running, running.pid)
+        assert running.loaded()["code"] == "second"
+        start = len(running.log())
+        os.kill(new, signal.SIGHUP)
+        running.wait_for_reload(start)
+        assert running.process()["environ"].items() >= many.items()
+
+
 def test_a_second_usr2_changes_nothing(tmp_path: Path) -> None:
     with upgraded(tmp_path) as (running, new):
         before = running.pids()

@@ -128,6 +128,28 @@ def test_descriptors_travel_beside_a_message_and_are_close_on_exec() -> None:
     other.close()
 
 
+def test_what_is_too_long_for_a_datagram_arrives_whole() -> None:
+    """An environment may have megabytes."""
+    long = replace(LOAD, origin=replace(LOAD.origin, environ={str(number): "x" * 100_000 for number in range(20)}))
+    one, other = Channel.pair()
+    reader, writer = os.pipe()
+    before = len(os.listdir("/dev/fd"))
+    one.send(long, [reader])
+    one.send(Fork(1, 1))
+    received = other.receive()
+    assert received is not None
+    message, (fd,) = received
+    assert message == long
+    assert os.path.sameopenfile(fd, reader)
+    os.close(fd)
+    assert len(os.listdir("/dev/fd")) == before
+    assert other.receive() == (Fork(1, 1), [])
+    for number in (reader, writer):
+        os.close(number)
+    one.close()
+    other.close()
+
+
 def test_messages_keep_their_borders() -> None:
     one, other = Channel.pair()
     one.send(Fork(1, 1))
