@@ -140,6 +140,7 @@ class Shell:
     def run(self, state: Arbiter, actions: tuple[Any, ...]) -> NoReturn:
         """Go on from this state, for ever."""
         self._state = state
+        self._generations.watch_queues(self._looked_at)  # from now on
         self._perform(actions)
         while True:
             try:
@@ -182,6 +183,7 @@ class Shell:
         if is_due:
             self._looked_at = time.monotonic()
             self._events.append(TimePassed(self._progress(), self._weighing.weigh(self._state, self._looked_at)))
+            self._generations.watch_queues(self._looked_at)
 
     def _handle(self, event: Event) -> None:
         try:

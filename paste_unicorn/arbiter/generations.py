@@ -198,7 +198,11 @@ class Generations:
 
     def check_limits(self) -> None:
         """Whether the kernel allows what the settings in force want."""
-        self._limits.compare(self.settings, self.listeners.ours, self.equipment.application is not None)
+        self._limits.compare(self.settings, self.listeners, self.equipment.application is not None)
+
+    def watch_queues(self, now: float) -> None:
+        """Whether connections were dropped because nobody accepted them in time."""
+        self._limits.watch_queues(self.listeners, self.settings.sockets.backlog, now)
 
     def forget(self, number: int) -> None:
         """It will not serve: close what was opened for it alone."""

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
 
 from ..arbiter.binding import Terms
-from ..ops.kernel import Queue, queue_of, read_kernel
+from ..ops.kernel import read_kernel
 from ..ops.limits import Situation, limits
 from ..ops.memory import resident_bytes
+from ..ops.queues import Queue, queue_of
 from ..process.identity import title_name
 from ..process.messages import Origin, Recipe
 from ..settings.needs import needs_of

@@ -6,8 +6,6 @@ import contextlib
 import os
 import pwd
 import resource
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,13 +22,6 @@ _LIMIT_FILES: dict[str, dict[int, tuple[str, ...]]] = {
     "memory": {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.high")},
     "pids": {1: ("pids.max",), 2: ("pids.max",)},
 }
-# Of a listener these two of struct tcp_info are other things: how many wait to be accepted, and how many may
-# (net/ipv4/tcp.c, tcp_get_info). Offsets of tcpi_unacked and tcpi_sacked, <linux/tcp.h>.
-_TCP_INFO = 11
-_WAITING = struct.Struct("=24xII")
-_SO_MEMINFO = 55  # <asm-generic/socket.h>; the ninth number is what the socket has dropped (<linux/sock_diag.h>)
-_DROPS = struct.Struct("=32xI")
-
 Text = Callable[[str], str]
 """Path (Linux) or name (`sysctl`, macOS) to what is there; "" where there is nothing."""
 
@@ -57,15 +48,6 @@ class Kernel:
     unit: str = ""  # systemd's name of this service
     in_container: bool = False  # where these can't be changed from inside
     user: str = ""
-
-
-@dataclass(frozen=True)
-class Queue:
-    """Of a listener: how many connections wait to be accepted, how many may, how many were dropped for good."""
-
-    waiting: int
-    most: int
-    dropped: int
 
 
 def read_kernel(pid: int | None = None) -> Kernel:
@@ -130,32 +112,6 @@ def read_macos(text: Text, files: int, user_tasks: int, user: str = "") -> Kerne
         memory=UNLIMITED,
         user=user,
     )
-
-
-def queue_of(sock: socket.socket) -> Queue | None:
-    """Of a TCP socket that listens; None where the kernel doesn't tell (another system, a Unix socket)."""
-    if not sys.platform.startswith("linux") or sock.family == socket.AF_UNIX:
-        return None
-    try:
-        waiting, most = _WAITING.unpack_from(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _WAITING.size))
-        (dropped,) = _DROPS.unpack_from(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS.size))
-    except (OSError, struct.error):
-        return None
-    return Queue(waiting, most, dropped)
-
-
-def listen_overflows(text: str) -> int | None:
-    """How often a connection found its listener's queue full, in this network namespace; from /proc/net/netstat."""
-    names: list[str] = []
-    for line in text.splitlines():
-        kind, _, rest = line.partition(": ")
-        if kind != "TcpExt":
-            continue
-        if not names:
-            names = rest.split()
-        else:
-            return dict(zip(names, map(int, rest.split()), strict=False)).get("ListenOverflows")
-    return None
 
 
 def sysctl(name: str) -> str:

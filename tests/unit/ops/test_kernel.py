@@ -1,15 +1,12 @@
-"""What the kernel allows, out of the texts of Linux and macOS, and out of real sockets."""
+"""What the kernel allows, out of the texts of Linux and macOS."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import sys
 from collections.abc import Mapping
 
 import pytest
 
-from paste_unicorn.ops.kernel import UNLIMITED, Kernel, Text, listen_overflows, queue_of, read_linux, read_macos
+from paste_unicorn.ops.kernel import UNLIMITED, Kernel, Text, read_linux, read_macos
 
 LINUX = {
     "/proc/self/cgroup": "0::/system.slice/site.service\n",
@@ -120,38 +117,3 @@ def test_the_lowest_limit_of_all_control_groups_around_us_counts(
 def test_the_number_of_tasks_is_read_in_the_same_way() -> None:
     known = linux({f"{V2}/site.service/pids.max": "30\n", f"{V2}/pids.max": "max\n"})
     assert (known.tasks, known.tasks_file) == (30, f"{V2}/site.service/pids.max")
-
-
-def test_the_count_of_overflows_is_found_under_its_name() -> None:
-    text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 23 45\nIpExt: InNoRoutes\nIpExt: 0\n"
-    assert listen_overflows(text) == 23
-    assert listen_overflows("") is None
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems don't tell")
-def test_a_listener_tells_its_queue_what_the_kernel_took_and_what_it_dropped() -> None:
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=3))
-        queue = queue_of(listener)
-        assert queue is not None
-        assert (queue.waiting, queue.most, queue.dropped) == (0, 3, 0)
-        for _ in range(6):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listener.getsockname())
-        queue = queue_of(listener)
-        assert queue is not None
-        assert (queue.waiting, queue.most) == (4, 3)  # one more than was asked for: a queue is full when it is above
-        assert queue.dropped >= 2
-        assert listener.listen(2**31 - 1) is None
-        queue = queue_of(listener)
-        assert queue is not None
-        with open("/proc/sys/net/core/somaxconn") as file:
-            assert queue.most == int(file.read())
-
-
-def test_a_unix_listener_does_not_tell(tmp_path: object) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{tmp_path}/s")
-        listener.listen()
-        assert queue_of(listener) is None
