@@ -69,8 +69,8 @@ def test_the_line_says_what_to_change() -> None:
     said = sentence(Overflow(TCP, 12, 0.5), replace(KERNEL, accept_queue=3), 2, 4711)
     assert said == (
         "The queue of connections that wait on 127.0.0.1:8080 overflowed 12 times within 0.5 s (now 3 wait, 2 may): "
-        "clients try again after 1, 3, 7 s, or give up. Workers don't accept as fast as clients come: more `workers`, or a "
-        "longer queue (backlog = 4 in the ini, then kill -HUP 4711, and before it sysctl -w net.core.somaxconn=4)"
+        "clients try again after 1, 3, 7 s, or give up. Workers don't accept as fast as clients come: more `workers`, "
+        "or a longer queue (backlog = 4 in the ini, then kill -HUP 4711, and before it sysctl -w net.core.somaxconn=4)"
     )  # fmt: skip
 
 
