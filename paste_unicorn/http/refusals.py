@@ -157,6 +157,7 @@ WAITED_TOO_LONG = Refusal(
     "RFC 9110 §15.6.4",
     "waited too long",
 )
+OVERTIME = Refusal(504, "Gateway Timeout", "The application did not answer in time.", "RFC 9110 §15.6.5", "overtime")
 SERVER_ERROR = Refusal(
     500,
     "Internal Server Error",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from ..http.refusals import SERVER_ERROR, Refusal, Refused
+from ..http.refusals import OVERTIME, SERVER_ERROR, Refusal, Refused
 from ..ops.access_log import Served
 from ..ops.escaping import escaped
 from ..process import leave
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..http.request import RequestLine
     from ..ops.logs import Logs
     from ..wsgi.environ import Environ
+    from .overtime import Overtime, Run
 
 monotonic = time.monotonic
 
@@ -55,6 +56,7 @@ class Exchange:
         self._generation = generation
         self._hooks = hooks
         self._hooked = hooks.before is not None or hooks.after is not None
+        self._overtime: Overtime | None = None
         self._pid = os.getpid()
         # Answers to be counted: status, bytes of the body, seconds. Plain numbers, which the collector does not track.
         self._statuses: list[int] = []
@@ -95,7 +97,7 @@ class Exchange:
             environ["CONTENT_LENGTH"] = str(length)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
         if self._hooked:
-            self._run_hooked(environ, response, head)
+            self._run_hooked(connection, environ, response, head)
         else:
             respond(self._application, environ, response)
         how = "ok"
@@ -120,6 +122,11 @@ class Exchange:
         """Where this worker says what it is doing."""
         return self._slot
 
+    def watch_by(self, overtime: Overtime) -> None:
+        """Let requests be ended that run for too long."""
+        self._overtime = overtime
+        self._hooked = True
+
     def note_responses(self) -> None:
         """Let connections know their response while it is being made: where several run at a time."""
         self._make_response = _noted
@@ -139,7 +146,7 @@ class Exchange:
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
-        page = self._page(refusal, refused.head_request, refused.retry_after_s)
+        page = self.page(refusal, refused.head_request, refused.retry_after_s)
         slot = self._slot
         slot.count([refusal.status], [len(page)], [0.0])
         slot.counters[REFUSED] += 1
@@ -182,12 +189,15 @@ class Exchange:
 
     # -- everything below is for the requests that are not plain ---------------------------------------------------
 
-    def _run_hooked(self, environ: Environ, response: Response, head: Head) -> None:
+    def _run_hooked(self, connection: Connection, environ: Environ, response: Response, head: Head) -> None:
         line = head.line
         summary = RequestSummary(line.method, line.target, line.path, line.query, line.version, head.block.fields)
         if self._hooks.before is not None:
             self._hooks.before(summary)
-        respond(self._application, environ, response)
+        if self._overtime is None:
+            respond(self._application, environ, response)
+        else:
+            self._overtime.respond(self._application, environ, response, connection, head)
         if self._hooks.after is not None:
             prepared = response.prepared
             status, fields = (prepared.status, prepared.fields) if prepared else ("", ())
@@ -209,6 +219,10 @@ class Exchange:
             # A child that the application forked comes out of it here: it must not answer this client a second time.
             leave.child(1)
         response.keep = False
+        late = self._overtime and self._overtime.late_run(error)
+        if late:
+            self._end_late(late)
+            return "timeout"
         if isinstance(error, ClientGone) or connection.has_left:
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
@@ -227,8 +241,29 @@ class Exchange:
             self._send_page(connection, response, refusal)
         return how
 
+    def _end_late(self, run: Run) -> None:
+        """The time of the request was up before its application came back."""
+        connection, response = run.connection, run.response
+        connection.linger = True
+        response.complete = not run.had_begun
+        if run.answered:
+            response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
+            response.body_sent = run.answered
+        elif not run.had_begun:
+            self._send_page(connection, response, OVERTIME)
+
+    def log_late(self, run: Run) -> None:
+        """The worker ends within this request, whose time is up: what is to be said and counted of it."""
+        duration_s = monotonic() - run.since
+        self._slot.count([OVERTIME.status], [run.answered], [duration_s])
+        if self._logs.access is not None:
+            if run.answered:
+                run.response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
+                run.response.body_sent = run.answered
+            self._log(run.head, run.environ, run.response, run.connection, duration_s, "timeout")
+
     def _send_page(self, connection: Connection, response: Response, refusal: Refusal) -> None:
-        page = self._page(refusal, response.is_head)
+        page = self.page(refusal, response.is_head)
         response.prepared = self._answering.heads.begin(f"{refusal.status} {refusal.reason}", [])
         response.head_sent = response.complete = True
         response.body_sent = _body_size(page)
@@ -239,7 +274,8 @@ class Exchange:
         except ClientGone:
             response.complete = False
 
-    def _page(self, refusal: Refusal, is_head: bool, retry_after_s: int = 0) -> bytes:
+    def page(self, refusal: Refusal, is_head: bool, retry_after_s: int = 0) -> bytes:
+        """The whole answer, with its head."""
         return self._answering.heads.error_page(refusal, self._answering.date_line[6:-2], is_head, retry_after_s)
 
     def _report(self, request_line: str, what: str, error: BaseException) -> None:

@@ -22,6 +22,7 @@ from .connection import IDLE, RUNNING, Connection, SendLimits
 from .green_clients import GreenClients
 from .leaving import TICK_S
 from .loop import READABLE
+from .overtime import RequestTimeout
 from .switching import Switching
 from .sync import SyncWorker
 from .waited import LATE_S
@@ -80,6 +81,9 @@ class GreenWorker(SyncWorker):
         self._clients.later = hub.soon
         self._exchange.note_responses()
         self._switching = Switching(self._loop, hub.socket_class)
+        if self._overtime is not None:
+            self._overtime.current = getcurrent
+            self._overtime.runs_several = True
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
         self._is_called = False  # another round has been asked for
@@ -138,6 +142,14 @@ class GreenWorker(SyncWorker):
         for fd in (*self._clients.by_fd, self._loop.fileno()):
             os.dup2(null, fd, inheritable=False)
         os.close(null)
+
+    def _scan(self, now: float) -> None:
+        super()._scan(now)
+        if self._overtime is not None:
+            for run in self._overtime.overdue():
+                run.is_interrupted = True
+                run.owner.throw(RequestTimeout)
+            self._overtime.let_go(self._clients)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from .deadlines import Deadlines
 from .fittings import make_environs, make_parser
 from .listening import Listening
 from .loop import make_loop
+from .overtime import Overtime
 from .peers import Peers
 from .recycling import make_exchange
 from .summaries import RequestHooks
@@ -254,6 +255,15 @@ def make_worker(
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
     worker, waiting = _class_of(processes.worker_class)
+    exchange = make_exchange(
+        settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
+    )  # fmt: skip
+    overtime = None
+    if processes.request_timeout_s:
+        overtime = Overtime(
+            processes.request_timeout_s, processes.request_timeout_grace_s, exchange, slot, say_tired, logs.error.error
+        )  # fmt: skip
+        exchange.watch_by(overtime)
     return worker(
         loop=loop,
         listening=Listening(loop, orders.listeners, orders.scoreboard, logs.error),
@@ -261,9 +271,7 @@ def make_worker(
         hands_off=processes.handoff,
         peers=Peers(settings.proxies.forwarded_allow_ips.trusts, environs, orders.listeners),
         parser=make_parser(settings),
-        exchange=make_exchange(
-            settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
-        ),
+        exchange=exchange,
         answering=answering,
         deadlines=Deadlines(
             header_s=requests.header_timeout_s,
@@ -285,6 +293,7 @@ def make_worker(
         max_connections=processes.worker_connections,
         drain_s=processes.drain_timeout_s,
         queue_timeout_s=processes.queue_timeout_s,
+        overtime=overtime,
         wakeup_fd=wakeup_fd,
         each_round=each_round,
     )

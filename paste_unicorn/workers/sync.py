@@ -31,6 +31,7 @@ from .handoff import Handoff
 from .leaving import TICK_S, Leaving
 from .listening import Listening
 from .loop import GONE, READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
+from .overtime import Overtime
 from .peers import Peers
 from .waited import LATE_S, Leavers
 from .watcher import Watcher
@@ -74,6 +75,7 @@ class SyncWorker:
         max_connections: int,
         drain_s: float,
         queue_timeout_s: float,
+        overtime: Overtime | None,
         wakeup_fd: int,
         each_round: Callable[[], None],
     ) -> None:
@@ -86,6 +88,7 @@ class SyncWorker:
         self._slot = slot
         self._max_connections = max_connections
         self._wakeup_fd = wakeup_fd  # becomes readable when a signal has arrived
+        self._overtime = overtime
         self._each_round = each_round  # a few times a second: what is neither connection nor request
         self._clients = clients = self.clients_class(loop, parser, exchange, deadlines, bodies, self._run_request)
         self._handoff = Handoff(pair, loop, clients, peers, send_limits, slot, log, hands_off)
@@ -123,6 +126,8 @@ class SyncWorker:
         self._listening.watch()
         self._handoff.watch()
         self._start_watcher()
+        if self._overtime is not None:
+            self._overtime.start()
 
     def _start_watcher(self) -> None:
         """Where somebody could take what it passes on; more workers may come later (TTIN)."""

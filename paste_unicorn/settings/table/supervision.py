@@ -63,8 +63,9 @@ class SupervisionSettings:
     )  # fmt: skip
     request_timeout_s: float = row(
         "request_timeout", Duration(), 0.0,
-        "Deadline of a request in every worker class; 0 is none.",
-        stage=Stage.LATER, advice="with worker_class = sync, `timeout` is a deadline of each request",
+        "How long the application may run for a request, in every worker class; then 504, tracebacks in the log, and "
+        "the worker is replaced when its other requests are done. `environ['gunicorn.request_timeout'](60)` gives a "
+        "request 60 seconds from now on. 0 is no deadline.",
     )  # fmt: skip
     request_timeout_rules: tuple[tuple[str, str], ...] = row(
         "request_timeout_rules", Pairs("METHOD /prefix = 120"), (),
@@ -74,8 +75,7 @@ class SupervisionSettings:
     )  # fmt: skip
     request_timeout_grace_s: float = row(
         "request_timeout_grace", Duration(), 5.0,
-        "Time between interrupting a request and retiring its worker.",
-        stage=Stage.LATER, advice="it belongs to request_timeout",
+        "How long a request that `request_timeout` has interrupted may take to end; then its worker ends without it.",
     )  # fmt: skip
     queue_timeout_s: float = row(
         "queue_timeout", Duration(), 0.0,

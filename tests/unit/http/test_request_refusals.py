@@ -40,7 +40,7 @@ def test_every_refusal_of_the_grammar_has_an_example() -> None:
         "HEAD_TOO_LARGE", "UNDERSCORE_IN_NAME", "REPEATED_FORWARDER",  # below, with other settings
         "CONTRADICTING_SCHEMES",  # wsgi/environ.py
         "BODY_TOO_LARGE", "HEAD_TIMEOUT", "BODY_TIMEOUT", "BODY_CUT_OFF", "NO_ROOM_FOR_BODY", "SERVER_ERROR",
-        "WAITED_TOO_LONG",
+        "WAITED_TOO_LONG", "OVERTIME",
          # workers/
     }  # fmt: skip
     shown = {refusal for _, refusal in REFUSED}

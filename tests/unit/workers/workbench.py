@@ -128,6 +128,7 @@ class Worker:
             max_connections=max_connections,
             drain_s=0.05,
             queue_timeout_s=0,
+            overtime=None,
             wakeup_fd=self._wakeup,
             each_round=lambda: None,
         )

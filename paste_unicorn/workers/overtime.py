@@ -1,0 +1,295 @@
+"""Requests that run for longer than `request_timeout`: reported with tracebacks, answered with 504, interrupted.
+
+A thread of the worker's own looks a few times a second. When the time of a request is up it lets nothing more of the
+application's reach the client, answers with 504 where nothing was sent yet, logs where everybody is, has the request
+interrupted (how, is the worker class's matter), and tells the arbiter that this worker wants a successor. What still
+runs after `request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside
+it, ends at once.
+
+The answer is a matter between two threads without a lock. This one takes the sink away and then looks whether the head
+has left; the application's says that the head leaves and then asks for the sink. The GIL keeps the order, so one of
+them sees the other.
+
+Nothing of this costs anything where `request_timeout` is off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from _thread import get_ident, start_new_thread  # bound before a worker class may replace them
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..http.refusals import OVERTIME
+from ..ops.escaping import escaped
+from ..process import leave
+from ..wsgi.gateway import Application, Response, respond
+
+if TYPE_CHECKING:
+    from ..http.parser import Head
+    from ..scoreboard import SlotWriter
+    from ..wsgi.environ import Environ
+    from ..wsgi.file_wrapper import FileRegion
+    from .clients import Clients
+    from .connection import Connection
+    from .exchange import Exchange
+
+monotonic, sleep = time.monotonic, time.sleep
+
+KEY = "gunicorn.request_timeout"  # in the environ: call it with the seconds that are wanted from now on
+EXIT_FORCED = 1
+LONGEST_TICK_S = 0.25
+BLOCKED_S = 1.0  # a loop that has not listened for so long is kept from it by an application
+
+# To the main thread, where it also ends a system call that waits. Nobody else has a use for it.
+INTERRUPT = int(signal.SIGRTMAX) - 1 if hasattr(signal, "SIGRTMAX") else int(signal.SIGVTALRM)
+
+
+class RequestTimeout(BaseException):
+    """Raised in an application whose request has run for longer than `request_timeout`."""
+
+
+class _NoSink:
+    """Where an answer goes that comes too late."""
+
+    half_closed = True
+
+    def send(self, data: bytes) -> NoReturn:
+        raise RequestTimeout("the time of this request is up (request_timeout)")
+
+    def send_file(self, region: FileRegion) -> NoReturn:
+        self.send(b"")
+
+
+class Run:
+    """A request under way. Written by the thread that runs it, and by the one that watches, each its own part."""
+
+    __slots__ = (
+        "answered", "connection", "deadline", "environ", "had_begun", "head", "ident", "is_given_up", "is_interrupted",
+        "is_over", "is_up", "owner", "response", "since",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: Any, limit_s: float, environ: Environ, response: Response, connection: Connection, head: Head
+    ) -> None:
+        self.owner = owner  # what the worker class interrupts
+        self.ident = get_ident()
+        self.environ = environ
+        self.response = response
+        self.connection = connection
+        self.head = head
+        self.since = monotonic()
+        self.deadline = self.since + limit_s  # monotonic seconds
+        self.is_over = False  # the application has come back
+        self.is_up = False  # the deadline has passed
+        self.had_begun = False  # by then, its answer
+        self.answered = 0  # bytes of the page that was sent then
+        self.is_interrupted = False
+        self.is_given_up = False
+
+    def extend(self, seconds: float) -> None:
+        """`environ["gunicorn.request_timeout"]`: so much time from now on, however much was left."""
+        if not self.is_up:
+            self.deadline = monotonic() + seconds
+
+
+class Overtime:
+    """The watch over a worker's requests."""
+
+    def __init__(
+        self,
+        limit_s: float,
+        grace_s: float,
+        exchange: Exchange,
+        slot: SlotWriter,
+        say_tired: Callable[[str], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._limit_s = limit_s
+        self._grace_s = grace_s
+        self._exchange = exchange
+        self._slot = slot
+        self._say_tired = say_tired
+        self._log = log
+        self._main = get_ident()
+        self._pid = os.getpid()
+        self._runs: dict[Run, None] = {}
+        self._said = False
+        # What a class sets that runs several at a time.
+        self.current: Callable[[], Any] = _nobody  # what runs the request that has just begun
+        self.interrupt: Callable[[Run], None] = self.signal_main
+        self.runs_several = False
+        self._given_up: deque[Connection] = deque()  # for the loop
+
+    def start(self) -> None:
+        """In the worker's main thread, before it serves."""
+        signal.signal(INTERRUPT, self._on_interrupt)
+        try:
+            start_new_thread(self._watch, ())
+        except RuntimeError as error:  # the system gives no more threads
+            self._exchange.complain("Requests may run for longer than request_timeout: nobody watches them", error)
+
+    # -- in the thread that runs the application ---------------------------------------------------------------------
+
+    def respond(
+        self, application: Application, environ: Environ, response: Response, connection: Connection, head: Head
+    ) -> None:
+        """Call the application, and let it be interrupted. Raises nothing."""
+        run = Run(self.current(), self._limit_s, environ, response, connection, head)
+        environ[KEY] = run.extend
+        try:
+            try:
+                self._runs[run] = None
+                respond(application, environ, response)
+            finally:
+                run.is_over = True  # from now on it is not interrupted
+        except RequestTimeout as error:  # it came when the application had just ended
+            response.failure = response.failure or error
+        del self._runs[run]
+        if run.is_up and not (run.had_begun and response.complete and response.failure is None):
+            response.failure, response.flawed = _Late(run), True
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """In the main thread: is it this one that is meant, which runs just now?"""
+        current = self.current()
+        for run in list(self._runs):
+            if run.owner is current and run.is_up and not run.is_over and not run.is_interrupted:
+                run.is_interrupted = True
+                raise RequestTimeout("the time of this request is up (request_timeout)")
+
+    def overdue(self) -> list[Run]:
+        """Those that are to be interrupted, and were not yet: for a loop that does that itself."""
+        return [run for run in list(self._runs) if run.is_up and not run.is_interrupted and not run.is_over]
+
+    def let_go(self, clients: Clients) -> None:
+        """By the loop: nobody waits any longer for those that were given up."""
+        while self._given_up:
+            connection = self._given_up.popleft()
+            clients.forget(connection)
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def late_run(error: BaseException) -> Run | None:
+        """The run that this failure tells of, if its time was up."""
+        return error.run if isinstance(error, _Late) else None
+
+    # -- in the thread that watches ----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        tick_s = min(LONGEST_TICK_S, max(0.02, self._limit_s / 10))
+        while os.getpid() == self._pid:
+            sleep(tick_s)
+            try:
+                self._look(monotonic())
+            except Exception as error:
+                self._exchange.complain("A fault of the server itself, while requests were watched", error)
+
+    def _look(self, now: float) -> None:
+        runs = list(self._runs)
+        for run in runs:
+            if run.is_over or run.is_given_up:
+                continue
+            if not run.is_up:
+                if now >= run.deadline:
+                    self._time_is_up(run, now)
+            elif now >= run.deadline + self._grace_s:
+                self._give_up(run, now)
+        if runs and not self.runs_several:
+            self._slot.beat(now)  # it is watched here: `timeout` would end what has been given more time
+
+    def _time_is_up(self, run: Run, now: float) -> None:
+        response = run.response
+        if response.is_handed_over:
+            run.deadline = math.inf  # what it speaks now has no requests
+            return
+        run.is_up = True
+        response._sink = _NoSink()  # type: ignore[assignment]
+        run.had_begun = response.head_sent
+        if not run.had_begun:
+            run.answered = self._answer(run)
+            response.head_sent = True
+        what = "its answer had begun" if run.had_begun else "it is answered with 504"
+        self._log(
+            f"{_line(run)} has run for {now - run.since:.1f} s (request_timeout): {what}, it is interrupted, and this "
+            f"worker is replaced\n{self._tracebacks(run)}"
+        )
+        if not self._said:
+            self._said = True
+            self._say_tired("a request has run for too long (request_timeout)")
+        self.interrupt(run)
+
+    def _answer(self, run: Run) -> int:
+        """Send the page now, if all that was sent before has left; bytes of it."""
+        connection = run.connection
+        page = self._exchange.page(OVERTIME, run.response.is_head)
+        if connection.output:
+            return 0
+        try:
+            sent = connection.sock.send(page)
+        except OSError:
+            return 0
+        return len(page) if sent == len(page) else 0
+
+    def signal_main(self, run: Run) -> None:
+        """Interrupt what the main thread does; and its loop, should that wait."""
+        with contextlib.suppress(OSError):
+            signal.pthread_kill(self._main, INTERRUPT)
+
+    def _give_up(self, run: Run, now: float) -> None:
+        run.is_given_up = True
+        blocked = now - self._exchange.listened_at > BLOCKED_S
+        if self.runs_several and not blocked:
+            self._log(f"{_line(run)} can't be interrupted; this worker ends without it when all others are done")
+            self._given_up.append(run.connection)
+            return
+        self._log(f"{_line(run)} can't be interrupted; this worker ends at once, and what else it has with it")
+        self._exchange.log_late(run)
+        self._slot.end(run.connection.cell)
+        leave.at_once(EXIT_FORCED)
+
+    def _tracebacks(self, run: Run) -> str:
+        """Where the request is, and all threads."""
+        names = {ident: thread.name for ident, thread in list(threading._active.items())}
+        names[self._main] = "MainThread"
+        said = []
+        frame = getattr(run.owner, "gr_frame", None)
+        if frame is not None:
+            said.append(_stack("Greenlet of this request", frame))
+        for ident, frame in sys._current_frames().items():
+            if ident != get_ident():
+                mine = " (runs this request)" if ident == run.ident and not said else ""
+                said.append(_stack(f"Thread {names.get(ident, ident)}{mine}", frame))
+        return "\n".join(said)
+
+
+class _Late(RequestTimeout):
+    """How such a request has ended, for the books."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__("request_timeout")
+        self.run = run
+
+
+def _nobody() -> None:
+    """There is only one at a time."""
+
+
+def _line(run: Run) -> str:
+    peer = run.connection.peer["REMOTE_ADDR"]
+    return f'"{escaped(run.head.line.raw.decode("latin-1"))}"{f" of {peer}" if peer else ""}'
+
+
+def _stack(title: str, frame: FrameType) -> str:
+    return f"{title}, innermost call last:\n{''.join(traceback.format_stack(frame)).rstrip()}"

@@ -1,0 +1,173 @@
+"""`request_timeout`: tracebacks, 504, an interruption, a successor; by force only where nothing else helps."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.checks import is_cut
+from support.client import Client, request_bytes
+from support.processes import is_alive
+from support.server import Server, serve, wait_for
+
+APPLICATION = "paste.app_factory = support.overtime:make_app"
+LIMIT_S = 1
+LOGS = {"accesslog": "{directory}/access.log", "access_log_format": "json"}
+ENDLESS = ["sleep?s=60", "spin?s=60", "lock?x=1", "swallow?s=60"]
+
+
+@contextmanager
+def limited(worker_class: str, **more: str) -> Iterator[Server]:
+    settings = {
+        "workers": "1", "worker_class": worker_class, "request_timeout": str(LIMIT_S), "request_timeout_grace": "2",
+        **LOGS, **more,
+    }  # fmt: skip
+    with serve(settings=settings, app=APPLICATION) as server:
+        yield server
+
+
+def ask(client: Client, target: str) -> None:
+    client.send(request_bytes("GET", f"/{target}"))
+
+
+def pid_of(server: Server) -> int:
+    return int(server.get("/pid").body)
+
+
+def check_is_504(client: Client, method: str = "GET") -> None:
+    answer = client.read_answer(method)
+    assert (answer.status, answer.closes) == (504, True)
+    client.expect_end()
+
+
+def access_line(server: Server, text: str) -> dict[str, object]:
+    """The only one that holds this text, as soon as it is there."""
+
+    def found() -> list[str]:
+        return [line for line in (server.directory / "access.log").read_text().splitlines() if text in line]
+
+    wait_for(found, f"a line with {text}")
+    (line,) = found()
+    made: dict[str, object] = json.loads(line)
+    return made
+
+
+def wait_for_successor(server: Server, pid: int) -> None:
+    wait_for(lambda: not is_alive(pid), "the worker to go", 20.0)
+    assert pid_of(server) != pid
+
+
+@pytest.mark.parametrize("target", ENDLESS, ids=lambda target: str(target.partition("?")[0]))
+def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced(
+    worker_class: str, target: str, tmp_path: Path
+) -> None:
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, f"{target}&end={tmp_path / 'end'}")
+        check_is_504(client)
+        wait_for((tmp_path / "end").exists, "the application to end")
+        name = target.partition("?")[0]
+        log = server.wait_for_log("innermost call last")
+        assert re.search(rf'"GET /{name}\S* HTTP/1.1" of 127.0.0.1 has run for \d+\.\d s \(request_timeout\): ', log)
+        assert "it is answered with 504" in log
+        assert f"in do_{name}" in log
+        server.wait_for_log(f"(pid {pid}) retires: a request has run for too long (request_timeout)")
+        wait_for_successor(server, pid)
+        line = access_line(server, f"/{name}")
+        assert (line["status"], line["how"]) == (504, "timeout")
+        assert "can't be interrupted" not in server.log_text()
+        assert "raised an exception" not in server.log_text()
+
+
+def test_a_request_that_can_not_be_interrupted_ends_with_its_worker(worker_class: str) -> None:
+    """Its client has its answer long before."""
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, "stubborn?s=3600")
+        answer = client.read_answer()
+        assert answer.status == 504
+        assert is_alive(pid)
+        server.wait_for_log("can't be interrupted", 20.0)
+        wait_for_successor(server, pid)
+        if worker_class == "sync":
+            line = access_line(server, "/stubborn")
+            assert (line["status"], line["how"]) == (504, "timeout")
+
+
+def test_one_that_lets_nobody_run_beside_it_ends_with_its_worker(worker_class: str) -> None:
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, "stubborn_spin?s=3600")
+        assert client.read_answer().status == 504
+        server.wait_for_log("can't be interrupted", 20.0)
+        wait_for_successor(server, pid)
+
+
+def test_other_requests_of_its_worker_are_finished(worker_class: str, tmp_path: Path) -> None:
+    if worker_class == "sync":
+        pytest.skip("this class runs one request at a time")
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as other, server.connect() as client:
+        pid = pid_of(server)
+        ask(other, "extend?by=60&s=6")
+        ask(client, "stubborn?s=3600")
+        assert client.read_answer().status == 504
+        server.wait_for_log("this worker ends without it when all others are done", 20.0)
+        assert other.read_answer().body == b"slept"
+        wait_for_successor(server, pid)
+        assert access_line(server, "/extend")["how"] == "ok"
+
+
+def test_an_answer_that_has_begun_is_cut(worker_class: str, tmp_path: Path) -> None:
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, f"stream?s=60&closed={tmp_path / 'closed'}")
+        assert is_cut(client)
+        wait_for((tmp_path / "closed").exists, "its iterable to be closed")
+        server.wait_for_log("its answer had begun")
+        line = access_line(server, "/stream")
+        assert (line["status"], line["how"]) == (200, "timeout")
+        wait_for_successor(server, pid)
+
+
+def test_the_time_that_a_body_takes_counts(worker_class: str) -> None:
+    """It occupies the application; `body_timeout` alone would let it trickle."""
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+        client.send(request_bytes("POST", "/read", [("Transfer-Encoding", "chunked")]) + b"1\r\nx\r\n")
+        answer = client.read_answer()
+        assert answer.status == 504
+
+
+def test_an_application_may_extend_its_time(worker_class: str) -> None:
+    """Also beyond `timeout`, which otherwise would end a sync worker."""
+    with limited(worker_class, timeout="2") as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, "extend?by=30&s=4")
+        assert client.read_answer().body == b"slept"
+        ask(client, "pid")
+        assert int(client.read_answer().body) == pid
+        ask(client, "extend?by=0.2&s=60")
+        started = time.monotonic()
+        check_is_504(client)
+        assert time.monotonic() - started < 10
+
+
+def test_requests_that_end_in_time_are_not_touched(worker_class: str) -> None:
+    with limited(worker_class) as server, server.connect() as client:
+        pid = pid_of(server)
+        for _ in range(8):
+            ask(client, "sleep?s=0.3")
+            assert client.read_answer().body == b"slept"
+        ask(client, "pid")
+        assert int(client.read_answer().body) == pid
+        assert "request_timeout" not in server.log_text()
+        assert "gunicorn.request_timeout" in json.loads(server.get("/has").body)
+
+
+def test_without_a_limit_nothing_of_it_is_there(worker_class: str) -> None:
+    with serve(settings={"workers": "1", "worker_class": worker_class}, app=APPLICATION) as server:
+        assert "gunicorn.request_timeout" not in json.loads(server.get("/has").body)
