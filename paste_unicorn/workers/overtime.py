@@ -215,7 +215,7 @@ class Overtime:
             run.deadline = math.inf  # what it speaks now has no requests
             return
         run.is_up = True
-        response._sink = _NoSink()  # type: ignore[assignment]
+        response._sink = _NoSink()
         run.had_begun = response.head_sent
         if not run.had_begun:
             run.answered = self._answer(run)
@@ -261,7 +261,7 @@ class Overtime:
 
     def _tracebacks(self, run: Run) -> str:
         """Where the request is, and all threads."""
-        names = {ident: thread.name for ident, thread in list(threading._active.items())}
+        names = {ident: thread.name for ident, thread in list(threading._active.items())}  # type: ignore[attr-defined]
         names[self._main] = "MainThread"
         said = []
         frame = getattr(run.owner, "gr_frame", None)
