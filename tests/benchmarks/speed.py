@@ -12,8 +12,9 @@ close  as hot, but each request has a connection of its own
 Below the table stands what was promised of one server beside another that is measured too (`PROMISES`), in CPU time a
 request on a kept connection: the median of the ratios within the rounds.
 
-With --against COMMIT only ours is measured, beside itself at that commit (a git working tree of it), the order of the
-two reversed in each second round; what is printed below is the median of the ratios within the rounds.
+With --against COMMIT only ours is measured, or the one of ours that is named (as ours-gevent), beside itself at that
+commit (a git working tree of it), the order of the two reversed in each second round; what is printed below is the
+median of the ratios within the rounds.
 
 All servers run at the same time, idle but for the one that is asked; rounds go through all of them in turn,
 so that a disturbance of the machine hits everyone; medians are printed. Needs Linux and wrk; some rows need a
@@ -264,6 +265,8 @@ def parse_options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := sorted(set(options.servers) - set(names)):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(names)}")
+    if options.against and (len(options.servers) > 1 or not all(name.startswith("ours") for name in options.servers)):
+        parser.error("--against measures one of ours")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed (Debian: apt-get install wrk)")
     return options
@@ -277,11 +280,11 @@ def main() -> None:
     server_cpu, wrk_cpu = map(int, options.cpus.split(","))
     with contextlib.ExitStack() as stack:
         if options.against:
-            (ours,) = [server for server in SERVERS if server.name == "ours"]
+            (ours,) = [server for server in SERVERS if server.name == (options.servers or ["ours"])[0]]
             tree = stack.enter_context(working_tree(options.against))
             candidates = [
                 Candidate(replace(ours, tree=REPOSITORY)),
-                Candidate(replace(ours, name="before", venv="ours", tree=tree)),
+                Candidate(replace(ours, name="before", venv=ours.venv or ours.name, tree=tree)),
             ]
         else:
             chosen = options.servers or [server.name for server in SERVERS]
