@@ -14,6 +14,7 @@ from support.checks import is_cut
 from support.client import Client, request_bytes
 from support.processes import is_alive
 from support.server import Server, serve, wait_for
+from support.switching import SWITCHED
 
 APPLICATION = "paste.app_factory = support.overtime:make_app"
 LIMIT_S = 1
@@ -154,6 +155,21 @@ def test_an_application_may_extend_its_time(worker_class: str) -> None:
         started = time.monotonic()
         check_is_504(client)
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
+def test_a_connection_that_was_taken_over_has_no_deadline(worker_class: str) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "request_timeout": str(LIMIT_S)}
+    with (
+        serve(settings=settings, app="paste.app_factory = support.switching:make_app") as server,
+        server.connect() as client,
+    ):
+        client.send(request_bytes("GET", "/echo", [("Connection", "Upgrade"), ("Upgrade", "echo")]))
+        assert client.read_exactly(len(SWITCHED)) == SWITCHED
+        assert client.is_silent(3 * LIMIT_S)
+        client.send(b"still here")
+        assert client.read_exactly(10) == b"still here"
+        assert "request_timeout" not in server.log_text()
 
 
 def test_requests_that_end_in_time_are_not_touched(worker_class: str) -> None:
