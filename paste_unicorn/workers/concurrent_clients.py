@@ -17,12 +17,6 @@ class ClientLeft(BaseException):
     """Raised in an application that waits while nobody waits for its answer any more."""
 
 
-def is_handed_over(connection: Connection) -> bool:
-    """Whether its application, which runs, has taken it over."""
-    response = connection.response
-    return response is not None and response.is_handed_over
-
-
 class ConcurrentClients(Clients):
     """Owned by whoever has the loop; a running connection by who runs it."""
 
@@ -46,10 +40,6 @@ class ConcurrentClients(Clients):
         else:
             super().drop(connection)
 
-    def _watch(self, connection: Connection, events: int) -> None:
-        if not is_handed_over(connection):
-            super()._watch(connection, events)
-
     def watch_again(self, connection: Connection) -> None:
         """An application has run beside this loop, which may have stopped watching its connection meanwhile."""
         waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
@@ -61,6 +51,8 @@ class ConcurrentClients(Clients):
 
         The end may be a half-close of a client that waits for its answer; not where it is being given one.
         """
+        if self._leave_to_application(connection):
+            return
         response = connection.response
         if response is not None and response.head_sent and connection.has_ended():
             self._leave_alone(connection)
@@ -69,13 +61,24 @@ class ConcurrentClients(Clients):
             if connection.phase is not RUNNING:  # another thread has just come to its end, and did not know
                 self.watch_again(connection)
 
-    def _leave_alone(self, connection: Connection) -> None:
-        """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
+    def _leave_to_application(self, connection: Connection) -> bool:
+        """Whether that has taken the connection over, as is noticed here at the first event after it."""
+        response = connection.response
+        if response is None or not response.is_handed_over:
+            return False
+        self._unwatch(connection)
+        return True
+
+    def _unwatch(self, connection: Connection) -> None:
         if connection.watched:
             self._loop.remove(connection.fd)
             connection.watched = 0
-        if is_handed_over(connection):
-            return  # an event from before: the application looks after its client by itself
+
+    def _leave_alone(self, connection: Connection) -> None:
+        """The client has gone: its application need not wait any longer. It is dropped when that has ended."""
+        if self._leave_to_application(connection):
+            return
+        self._unwatch(connection)
         if not connection.has_left:
             connection.has_left = True
             self.interrupt(connection)

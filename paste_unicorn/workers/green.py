@@ -80,7 +80,7 @@ class GreenWorker(SyncWorker):
         self._clients.waiting = hub.waiting
         self._clients.later = hub.soon
         self._exchange.note_responses()
-        self._switching = Switching(self._loop, hub.socket_class)
+        self._switching = Switching(hub.socket_class)
         if self._overtime is not None:
             self._overtime.current = getcurrent
             self._overtime.runs_several = True

@@ -50,7 +50,7 @@ class GreenClients(ConcurrentClients):
             self._watch(connection, WRITABLE if connection.watched in {GONE, WRITABLE} else READABLE | WRITABLE)
 
     def _flush_meanwhile(self, connection: Connection) -> None:
-        if connection.has_left:
+        if connection.has_left or self._leave_to_application(connection):
             return
         try:
             if not connection.flush():
@@ -71,6 +71,8 @@ class GreenClients(ConcurrentClients):
         has gone, but for one who had ended its side before, or has just sent the last of a body that is answered while
         it is read.
         """
+        if self._leave_to_application(connection):
+            return
         response = connection.response
         if response is not None and not connection.half_closed and connection.has_ended():
             if not response.head_sent:

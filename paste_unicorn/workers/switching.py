@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..wsgi.gateway import Response
     from .connection import Connection
     from .exchange import Exchange
-    from .loop import EpollLoop, SelectorLoop
 
 KEY = "gunicorn.socket"
 
@@ -34,15 +33,14 @@ _PLAIN = ("makefile", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "s
 class Switching:
     """How the requests of one worker run that ask for another protocol. `library`: the class of its sockets."""
 
-    def __init__(self, loop: EpollLoop | SelectorLoop, library: type[Any]) -> None:
-        self._loop = loop
+    def __init__(self, library: type[Any]) -> None:
         self._socket = make_class(library)
 
     def run(
         self, exchange: Exchange, connection: Connection, head: Head, body: IO[bytes], length: int
     ) -> Response | None:
-        """As `Exchange.run`, which notes responses. None: the connection was taken over, and is over."""
-        offer = Offer(self._loop, connection, self._socket)
+        """As `Exchange.run`, which notes responses. None: the connection was taken over, and is to be dropped."""
+        offer = Offer(connection, self._socket)
         connection.environs = offer
         try:
             response = exchange.run(connection, head, body, head.keep, length)
@@ -52,12 +50,21 @@ class Switching:
         return None if was_taken else response
 
 
+class Taken:
+    """In the place of a connection's socket that was taken over: all that the server does with it is to close it."""
+
+    def __init__(self, sock: Any) -> None:
+        self.close = sock.let_go
+
+    def shutdown(self, how: int) -> None:
+        """That was done."""
+
+
 class Offer:
     """One request's socket. For as long as that runs it stands where the connection has what makes its environs."""
 
-    def __init__(self, loop: EpollLoop | SelectorLoop, connection: Connection, socket_class: type[Any]) -> None:
+    def __init__(self, connection: Connection, socket_class: type[Any]) -> None:
         self.environs = connection.environs
-        self._loop = loop
         self._connection = connection
         self._class = socket_class
         self._socket: Any = None  # kept: the descriptor must not be closed by who throws the environ away
@@ -82,8 +89,8 @@ class Offer:
         assert response is not None
         connection.flush_all()  # interim answers
         response.hand_over()
-        self._unwatch()
         connection.sock.detach()
+        connection.sock = Taken(self._socket)  # type: ignore[assignment]
         arrived = bytes(connection.buffer)
         connection.buffer.clear()
         return arrived
@@ -101,17 +108,8 @@ class Offer:
         if self._connection.is_elsewhere:
             self._connection.send(b"")
 
-    def _unwatch(self) -> None:
-        connection = self._connection
-        if connection.watched:
-            self._loop.remove(connection.fd)
-            connection.watched = 0
-
     def end(self) -> bool:
-        """The request is over. Whether the connection was taken over; what is left of it is closed."""
-        response = self._connection.response
-        if response is not None and response.is_handed_over:
-            self._unwatch()  # the loop may have taken it up again, not knowing
+        """The request is over. Whether the connection was taken over; then that ends too."""
         return self._socket is not None and bool(self._socket.end())
 
 
@@ -121,22 +119,21 @@ def make_class(library: type[Any]) -> type[Any]:
     class OfferedSocket(library):  # type: ignore[misc]
         """A connection's socket, blocking as its library does it. What has arrived already can be read first.
 
-        Its descriptor is closed at the end of the request, even if the application closes it earlier: until then the
-        number stands for this connection. Whoever still waits in another thread is woken by `shutdown`, and it is the
-        last of them who closes: else the number might be another connection's where they read on.
+        Its descriptor is closed when the server lets go of the connection, even if the application closes it earlier:
+        until then the number stands for this connection. Whoever still waits in another thread is woken by `shutdown`,
+        and it is the last of them who closes: else the number might be another connection's where they read on.
         """
 
         def __init__(self, offer: Offer) -> None:
             own = offer.sock
             super().__init__(own.family, own.type, own.proto, fileno=own.fileno())
             self._offer = offer
+            self._lock = threading.RLock()  # guards what follows; and some calls call others
             self._take: Callable[[], bytes] | None = offer.take  # None: it was taken, or the request is over
             self._arrived = b""  # before it was taken, and not read yet
-            self._lock = (
-                threading.RLock()
-            )  # guards the two before and the three behind; some libraries' calls call others
             self._users = 0  # threads, or greenlets, in one of its calls
-            self._is_over = False
+            self._is_over = False  # the request
+            self._is_let_go = False  # by the server
             self._is_shared = False  # there is another descriptor of the connection, which is to live on
 
         def __repr__(self) -> str:
@@ -155,7 +152,7 @@ def make_class(library: type[Any]) -> type[Any]:
             finally:
                 with self._lock:
                     self._users -= 1
-                    is_last = self._is_over and not self._users
+                    is_last = self._is_let_go and not self._users
                 if is_last:
                     self._close()
                 self._offer.stay()
@@ -233,17 +230,22 @@ def make_class(library: type[Any]) -> type[Any]:
                     self._shut_down()
 
         def end(self) -> bool:
-            """The request is over. Whether the connection was taken over, and is closed now, or by its last user."""
+            """The request is over. Whether the connection was taken over; then that ends too."""
             with self._lock:
                 was_taken, self._take, self._is_over = self._take is None, None, True
-                is_used = bool(self._users)
-            if not was_taken:
+            if was_taken:
+                self._shut_down()
+            else:
                 super().detach()
-                return False
-            self._shut_down()
+            return was_taken
+
+        def let_go(self) -> None:
+            """The server has nothing to do with the descriptor any more: its last user closes it."""
+            with self._lock:
+                self._is_let_go = True
+                is_used = bool(self._users)
             if not is_used:
                 self._close()
-            return True
 
         def _shut_down(self) -> None:
             if not self._is_shared:
