@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
-from paste_unicorn.settings import reference
+import pytest
+
+from paste_unicorn.ops.kernel import UNLIMITED, Kernel
+from paste_unicorn.ops.limits import Situation, limits
+from paste_unicorn.settings import manual, reference
+from paste_unicorn.settings.needs import needs_of
+from paste_unicorn.settings.table.whole import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -15,6 +23,35 @@ def test_the_settings_page_is_what_the_rows_print() -> None:
     assert page == reference.page(), (
         "docs/settings.md is stale: python -m paste_unicorn.settings.reference > docs/settings.md"
     )
+
+
+def test_the_manual_is_what_the_rows_and_the_page_of_limits_print() -> None:
+    kernel = (DOCS / "kernel.md").read_text(encoding="utf-8")
+    page = (DOCS / "gunicorn_paster.1").read_text(encoding="utf-8")
+    assert page == manual.page(kernel), (
+        "stale: python -m paste_unicorn.settings.manual docs/kernel.md > docs/gunicorn_paster.1"
+    )
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff here")
+def test_the_manual_is_set_without_a_warning_and_commands_can_be_copied() -> None:
+    done = subprocess.run(
+        ["groff", "-man", "-ww", "-Tutf8", "-P-cbou", str(DOCS / "gunicorn_paster.1")], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    shown = re.sub("\x1b\\[[0-9;]*m", "", done.stdout)
+    for command in re.findall(r"```\n(.*?)```", (DOCS / "kernel.md").read_text(encoding="utf-8"), re.DOTALL):
+        for line in filter(None, command.splitlines()):
+            assert line[:60].rstrip() in shown
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_the_page_of_limits_names_each_that_is_compared(system: str) -> None:
+    page = (DOCS / "kernel.md").read_text(encoding="utf-8")
+    kernel = Kernel(system, *[UNLIMITED] * 12)  # type: ignore[arg-type]
+    named = [re.findall(r"\((.*?)\)", limit.name) for limit in limits(kernel, needs_of(Settings()), Situation())]
+    assert [names for names in named for name in names if name.partition(".first")[0] not in page] == []
 
 
 def test_the_tour_names_files_that_exist() -> None:
