@@ -55,12 +55,13 @@ class KernelLimits:
 
     def watch_queues(self, listeners: OpenListeners, backlog: int, now: float) -> None:
         """Say which listener's queue has overflowed since the last look. A tenth of a millisecond."""
-        overflows = listen_overflows(read_text("/proc/self/net/netstat"))
         ours, seen = listeners.ours, []
         for listener in listeners.all:
             queue = queue_of(listener.sock)
             if queue is not None:
                 seen.append(Listening(listener.address, listener.is_unix, listener in ours, queue))
+        # Last: whatever a listener has dropped by now is counted by then.
+        overflows = listen_overflows(read_text("/proc/self/net/netstat"))
         self._records, told = judge(self._records, overflows, tuple(seen), now)
         if told:
             kernel = read_kernel()

@@ -44,9 +44,10 @@ class Overflow:
 
 @dataclass(frozen=True)
 class Records:
-    """Of all listeners, by address; and the kernel's count of all overflows of TCP at the last look."""
+    """Of all listeners, by address; and the kernel's count of all overflows of TCP at the last two looks."""
 
     overflows: int | None = None
+    overflows_before: int | None = None
     of: Mapping[str, Record] = field(default_factory=dict)
     looked_at: float = 0.0
 
@@ -57,9 +58,11 @@ def judge(
     """What to remember, and what to say: at once, then once in a while.
 
     The count is that of all servers in this network namespace, and a listener's own drops have other causes too: an
-    overflow of ours is where both have grown. A Unix listener's queue is only seen to be full.
+    overflow of ours is where both have grown. It may have been counted between the two readings of the last look, so
+    the count may have grown before the drops were seen. A Unix listener's queue is only seen to be full.
     """
-    grown = overflows - records.overflows if overflows is not None and records.overflows is not None else 0
+    before = records.overflows if records.overflows_before is None else records.overflows_before
+    grown = overflows - before if overflows is not None and before is not None else 0
     after: dict[str, Record] = {}
     told: list[Overflow] = []
     for one in seen:
@@ -73,7 +76,7 @@ def judge(
             told.append(Overflow(one, record.pending, now - record.since))
             record = replace(record, pending=0, said_at=now)
         after[one.address] = record
-    return Records(overflows, after, now), tuple(told)
+    return Records(overflows, records.overflows, after, now), tuple(told)
 
 
 def sentence(overflow: Overflow, kernel: Kernel, backlog: int, pid: int) -> str:

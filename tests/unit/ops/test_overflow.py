@@ -34,6 +34,12 @@ def test_it_is_told_at_the_next_look() -> None:
     assert looks((0.0, 100, dropped(7)), (0.5, 105, dropped(12))) == [[], [(5, 0.5)]]
 
 
+def test_what_was_counted_before_its_drop_was_seen_is_told_too() -> None:
+    assert looks((0.0, 100, dropped(7)), (0.5, 105, dropped(7)), (1.0, 105, dropped(12))) == [[], [], [(5, 0.5)]]
+    late = looks((0.0, 100, dropped(7)), (0.5, 105, dropped(7)), (1.0, 105, dropped(7)), (1.5, 105, dropped(12)))
+    assert late == [[], [], [], []]  # that was something else
+
+
 def test_an_overflow_of_another_server_is_none_of_ours() -> None:
     assert looks((0.0, 100, dropped(7)), (0.5, 105, dropped(7))) == [[], []]
 
