@@ -21,7 +21,8 @@ class SocketSettings:
     )  # fmt: skip
     backlog: int = row(
         "backlog", Whole(0, 2**31 - 1), 2048,
-        "Connections that may wait to be accepted, for each address.",
+        "Connections that may wait to be accepted, for each address; the kernel has a limit of its own "
+        "(docs/kernel.md).",
     )  # fmt: skip
     reuse_port: bool = row(
         "reuse_port", Switch(), False,
