@@ -50,22 +50,22 @@ class Clients:
         self._keepalive_s = deadlines.keepalive_s
         self._bodies = Bodies(self, exchange, rules, deadlines, run_request)
         self._run_request = run_request
-        self._door: Door | None = None  # in front of the application, where requests must not wait for too long
+        self.door: Door | None = None  # in front of the application, where requests must not wait for too long
         self.by_fd: dict[int, Connection] = {}
         self.bytes_in = 0
         self.pending: deque[Connection] = deque()  # have their next request in the buffer already
 
     def run_requests_by(self, run_request: RunRequest) -> None:
         """From now on the application runs by another function."""
-        if self._door is not None:
-            self._door.run = run_request
-            run_request = self._door.enter
+        if self.door is not None:
+            self.door.run = run_request
+            run_request = self.door.enter
         self._run_request = run_request
         self._bodies.run_requests_by(run_request)
 
     def turn_away_after(self, limit_s: float) -> None:
         """Refuse requests that have waited for longer."""
-        self._door = Door(limit_s, self._exchange, self.refuse)
+        self.door = Door(limit_s, self._exchange, self.refuse)
         self.run_requests_by(self._run_request)
 
     def add(self, connection: Connection) -> None:

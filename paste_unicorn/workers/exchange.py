@@ -109,7 +109,7 @@ class Exchange:
         self._statuses.append(prepared.status_code if prepared else 0)
         self._sizes.append(response.body_sent)
         self._durations_s.append(now - started)
-        if self._logs.access is not None:
+        if self._logs.access is not None and how:
             self._log(head, environ, response, connection, now - started, how)
         return response
 
@@ -206,7 +206,9 @@ class Exchange:
             )
 
     def _judge(self, connection: Connection, response: Response, request_line: bytes) -> str:
-        """Something went wrong: say so where it belongs, answer what can still be answered; how it ended."""
+        """Something went wrong: say so where it belongs, answer what can still be answered; how it ended, or ""
+        where that has been logged.
+        """
         text = escaped(request_line.decode("latin-1"))
         error, how = response.failure, "upgraded" if response.is_handed_over else "ok"
         if response.complaint is not None:
@@ -222,7 +224,7 @@ class Exchange:
         late = self._overtime and self._overtime.late_run(error)
         if late:
             self._end_late(late)
-            return "timeout"
+            return "" if late.is_given_up else "timeout"
         if isinstance(error, ClientGone) or connection.has_left:
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
@@ -253,14 +255,12 @@ class Exchange:
             self._send_page(connection, response, OVERTIME)
 
     def log_late(self, run: Run) -> None:
-        """The worker ends within this request, whose time is up: what is to be said and counted of it."""
-        duration_s = monotonic() - run.since
-        self._slot.count([OVERTIME.status], [run.answered], [duration_s])
+        """Nobody waits any longer for this request, whose time is up: its line in the access log."""
         if self._logs.access is not None:
             if run.answered:
                 run.response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
                 run.response.body_sent = run.answered
-            self._log(run.head, run.environ, run.response, run.connection, duration_s, "timeout")
+            self._log(run.head, run.environ, run.response, run.connection, monotonic() - run.since, "timeout")
 
     def _send_page(self, connection: Connection, response: Response, refusal: Refusal) -> None:
         page = self.page(refusal, response.is_head)

@@ -250,13 +250,14 @@ class Overtime:
     def _give_up(self, run: Run, now: float) -> None:
         run.is_given_up = True
         blocked = now - self._exchange.listened_at > BLOCKED_S
+        self._exchange.log_late(run)
+        self._slot.end(run.connection.cell)
         if self.runs_several and not blocked:
             self._log(f"{_line(run)} can't be interrupted; this worker ends without it when all others are done")
             self._given_up.append(run.connection)
             return
         self._log(f"{_line(run)} can't be interrupted; this worker ends at once, and what else it has with it")
-        self._exchange.log_late(run)
-        self._slot.end(run.connection.cell)
+        self._slot.count([OVERTIME.status], [run.answered], [now - run.since])
         leave.at_once(EXIT_FORCED)
 
     def _tracebacks(self, run: Run) -> str:

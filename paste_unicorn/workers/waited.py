@@ -17,7 +17,7 @@ from select import poll  # bound before a worker class may replace it
 from typing import IO, TYPE_CHECKING
 
 from ..http.refusals import WAITED_TOO_LONG, Refused
-from .connection import BODY, HEAD, IDLE, LINGERING, RECEIVE_SIZE, Connection
+from .connection import BODY, HEAD, IDLE, LINGERING, RECEIVE_SIZE, RUNNING, Connection
 from .exchange import Exchange
 from .loop import GONE, EpollLoop, SelectorLoop
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 monotonic = time.monotonic
 
+QUEUE_TIMEOUT = "queue-timeout"  # how it ended, in the access log
 LATE_S = 0.02  # after so long without a look at them, clients may have gone
 
 # Of `struct tcp_info` (linux/tcp.h): milliseconds since the peer's last data, in the kernel's ticks of 1 to 10 ms.
@@ -124,17 +125,23 @@ class Door:
 
     def enter(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """Run this request, or refuse it."""
-        if self._waited_s(connection) <= self._limit_s:
+        refused = self.judge(connection, head)
+        if refused is None:
             self.run(connection, head, body, length)
-            return
+        else:
+            self._refuse(connection, refused, QUEUE_TIMEOUT)
+
+    def judge(self, connection: Connection, head: Head) -> Refused | None:
+        """With what this request is to be refused, if it has waited for too long."""
+        if self._waited_s(connection) <= self._limit_s:
+            return None
         # Who asks again at once would only wait again.
-        refused = Refused(WAITED_TOO_LONG, head.line.raw, math.ceil(self._limit_s))
-        self._refuse(connection, refused, "queue-timeout")
+        return Refused(WAITED_TOO_LONG, head.line.raw, math.ceil(self._limit_s))
 
     def _waited_s(self, connection: Connection) -> float:
         now = monotonic()
         # A request in a row waits for the answer before it, which is its own client's matter.
-        longest_s = now - connection.since if connection.phase is IDLE else math.inf
+        longest_s = now - connection.since if connection.phase in (IDLE, RUNNING) else math.inf
         if _TCP_INFO is not None and connection.sock.family != socket.AF_UNIX:
             try:
                 info = connection.sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SINCE_DATA.size)

@@ -71,7 +71,6 @@ def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced
         pid = pid_of(server)
         ask(client, f"{target}&end={tmp_path / 'end'}")
         check_is_504(client)
-        wait_for((tmp_path / "end").exists, "the application to end")
         name = target.partition("?")[0]
         log = server.wait_for_log("innermost call last")
         assert re.search(rf'"GET /{name}\S* HTTP/1.1" of 127.0.0.1 has run for \d+\.\d s \(request_timeout\): ', log)
@@ -81,7 +80,9 @@ def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced
         wait_for_successor(server, pid)
         line = access_line(server, f"/{name}")
         assert (line["status"], line["how"]) == (504, "timeout")
-        assert "can't be interrupted" not in server.log_text()
+        # A thread that waits in C code can't be.
+        assert ("can't be interrupted" in server.log_text()) == (worker_class == "threads" and name != "spin")
+        assert (tmp_path / "end").exists() != ("can't be interrupted" in server.log_text())
         assert "raised an exception" not in server.log_text()
 
 
@@ -95,9 +96,8 @@ def test_a_request_that_can_not_be_interrupted_ends_with_its_worker(worker_class
         assert is_alive(pid)
         server.wait_for_log("can't be interrupted", 20.0)
         wait_for_successor(server, pid)
-        if worker_class == "sync":
-            line = access_line(server, "/stubborn")
-            assert (line["status"], line["how"]) == (504, "timeout")
+        line = access_line(server, "/stubborn")
+        assert (line["status"], line["how"]) == (504, "timeout")
 
 
 def test_one_that_lets_nobody_run_beside_it_ends_with_its_worker(worker_class: str) -> None:
@@ -128,7 +128,8 @@ def test_an_answer_that_has_begun_is_cut(worker_class: str, tmp_path: Path) -> N
         pid = pid_of(server)
         ask(client, f"stream?s=60&closed={tmp_path / 'closed'}")
         assert is_cut(client)
-        wait_for((tmp_path / "closed").exists, "its iterable to be closed")
+        if worker_class != "threads":
+            wait_for((tmp_path / "closed").exists, "its iterable to be closed")
         server.wait_for_log("its answer had begun")
         line = access_line(server, "/stream")
         assert (line["status"], line["how"]) == (200, "timeout")
