@@ -196,7 +196,7 @@ def test_what_the_application_needs_is_counted_where_it_is_known() -> None:
     assert memory.verdict == UNKNOWN  # it was not loaded
     assert judged(kernel, replace(RUNNING, application=30 << 20))["Memory of the control group"].verdict == OK
     (sentence,) = short(kernel, replace(RUNNING, application=60 << 20))
-    assert "want 67.9 MiB: that is the least that the workers need and the application once" in sentence
+    assert "want 66.0 MiB: that is the least that the workers need and the application once" in sentence
 
 
 def test_what_is_not_known_is_neither_fine_nor_short() -> None:
