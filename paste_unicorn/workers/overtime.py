@@ -156,6 +156,7 @@ class Overtime:
         except RequestTimeout as error:  # it came when the application had just ended
             response.failure = response.failure or error
         del self._runs[run]
+        run.environ = {}  # it leads back to the run: no cycle
         if run.is_up and not (run.had_begun and response.complete and response.failure is None):
             response.failure, response.flawed = _Late(run), True
 
