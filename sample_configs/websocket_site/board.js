@@ -141,7 +141,8 @@ canvas.onpointerdown = (event) => {
   soon();
 };
 canvas.onpointermove = (event) => {
-  for (const each of event.getCoalescedEvents?.() ?? [event]) {
+  const moves = event.getCoalescedEvents?.() ?? [];
+  for (const each of moves.length ? moves : [event]) {
     last = place(each);
     drawing?.push(...last);
   }

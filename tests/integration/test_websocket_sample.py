@@ -141,11 +141,10 @@ def test_what_is_drawn_in_one_browser_page_appears_in_another(board: Server, tmp
         for page in (ada, bob):
             page.wait_for(live)
         ada.evaluate("get('wipe').click()")
-        for kind, x, y in (("down", 60, 60), ("move", 120, 90), ("move", 180, 60), ("up", 180, 60)):
-            ada.evaluate(
-                f"canvas.setPointerCapture = () => {{}}, canvas.dispatchEvent(new PointerEvent('pointer{kind}',"
-                f" {{clientX: {x}, clientY: {y + 60}, pointerId: 1}}))"
-            )
+        for page in (ada, bob):
+            page.wait_for("lines.length === 0")
+        for kind, x, y in (("Pressed", 60, 120), ("Moved", 120, 150), ("Moved", 180, 120), ("Released", 180, 120)):
+            ada.mouse(kind, x, y)
         bob.wait_for("lines.flatMap((piece) => piece.line).length >= 6")
         colour = "[...pen.getImageData(0, 0, canvas.width, canvas.height).data].some((value) => value)"
         assert bob.evaluate(colour)

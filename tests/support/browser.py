@@ -122,6 +122,13 @@ class Page:
                 windowsVirtualKeyCode=13, text="\r" if kind == "keyDown" else "",
             )  # fmt: skip
 
+    def mouse(self, kind: str, x: int, y: int) -> None:
+        """`kind`: "Pressed", "Moved" (with the button held) or "Released"."""
+        self._browser.call(
+            "Input.dispatchMouseEvent", self._session, type=f"mouse{kind}", x=x, y=y,
+            button="left", buttons=0 if kind == "Released" else 1, clickCount=1,
+        )  # fmt: skip
+
     def choose_files(self, element_id: str, *paths: Path) -> None:
         """As a person does by the dialog of an `<input type="file">`."""
         found = self._browser.call(
