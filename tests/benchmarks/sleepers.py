@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -36,6 +36,7 @@ from venvs import GUNICORN, GUNICORN_GREEN, OURS, OURS_GREEN, CannotInstall, def
 HERE = Path(__file__).resolve().parent
 PER_ADDRESS = 5000  # clients from one loopback address: a client's port is used once for each
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: localhost\r\nUser-Agent: sleepers\r\nAccept: */*\r\n\r\n"
+AT_A_TIME = 1000  # clients that come before the server has answered all of them
 TURNS = 3
 AT_MOST = 0.7  # of the memory of gunicorn's gevent worker, for a client that waits for news
 
@@ -106,28 +107,40 @@ def sides(idle: bool) -> list[Side]:
 
 
 class Crowd:
-    """Clients that wait."""
+    """Clients that wait. Each has had an answer before: who comes faster than the server accepts waits for seconds."""
 
     def __init__(self, port: int, number: int) -> None:
-        self._port = port
         self._poll = select.epoll()
         self._socks: dict[int, socket.socket] = {}
-        for index in range(number):
-            sock = socket.socket()
-            sock.bind((f"127.0.0.{2 + index // PER_ADDRESS}", 0))
-            sock.connect(("127.0.0.1", port))
-            sock.setblocking(False)
-            self._socks[sock.fileno()] = sock
-            self._poll.register(sock, select.EPOLLIN)
+        for first in range(0, number, AT_A_TIME):
+            fresh = [self._connect(port, index) for index in range(first, min(number, first + AT_A_TIME))]
+            self._send(fresh, b"")
+            self._receive(fresh, 60)
+
+    def _connect(self, port: int, index: int) -> int:
+        sock = socket.socket()
+        sock.bind((f"127.0.0.{2 + index // PER_ADDRESS}", 0))
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        fd = sock.fileno()
+        self._socks[fd] = sock
+        self._poll.register(fd, select.EPOLLIN)
+        return fd
 
     def ask(self, what: bytes = b"wait") -> None:
         """Each sends its request."""
-        for sock in self._socks.values():
-            sock.send(REQUEST % what)
+        self._send(self._socks, what)
 
     def all_answers(self, timeout_s: float) -> None:
         """Return when each has its answer."""
-        left = dict.fromkeys(self._socks, b"")
+        self._receive(self._socks, timeout_s)
+
+    def _send(self, fds: Iterable[int], what: bytes) -> None:
+        for fd in fds:
+            self._socks[fd].send(REQUEST % what)
+
+    def _receive(self, fds: Iterable[int], timeout_s: float) -> None:
+        left = dict.fromkeys(fds, b"")
         until = time.monotonic() + timeout_s
         while left:
             if time.monotonic() > until:
