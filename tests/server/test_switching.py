@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -297,19 +296,6 @@ def test_a_hundred_websockets_at_once_and_clients_that_go(server: Server) -> Non
         for client in clients:
             client.close()
     settled(server, before)
-
-
-def test_request_timeout_does_not_count_for_them(worker_class: str) -> None:
-    """It ends requests that never end; this is none any more."""
-    settings = {"workers": "1", "worker_class": worker_class, "request_timeout": "0.5"}
-    with serve(settings=settings, app=APPLICATION) as server:
-        until = time.monotonic() + 2
-        with switched(server, "/echo") as client:
-            while time.monotonic() < until:
-                client.send(b"still?")
-                assert client.read_exactly(6) == b"still?"
-                assert server.get("/ready").status == 200
-        assert "request_timeout" not in server.log_text()
 
 
 # -- a worker that leaves ----------------------------------------------------------------------------------------------
