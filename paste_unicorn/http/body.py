@@ -3,7 +3,8 @@
 A body is an object with `feed(data) -> (decoded, used, done)`: the body bytes found in `data`, how many bytes
 of `data` belonged to the body, and whether that was its end. Until the end all of `data` is used (an
 unfinished line is kept inside); at the end `data[used:]` is the beginning of the next request. After Refused,
-or after the end, nothing more may be fed.
+or after the end, nothing more may be fed. Of what comes next, `ahead` bytes are known to be the body's own: they
+may be taken past it, and it is told how many were (`skip`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,16 @@ class SizedBody:
         self._remaining = 0
         return data[:remaining], remaining, True
 
+    @property
+    def ahead(self) -> int:
+        """So many bytes that come next are the body's own."""
+        return self._remaining
+
+    def skip(self, count: int) -> bool:
+        """So many of them, at most `ahead`, were taken without `feed`; whether that was the end."""
+        self._remaining -= count
+        return not self._remaining
+
 
 class ChunkedBody:
     """A body in chunks (RFC 9112 §7.1). Extensions are judged and ignored, trailer fields judged and dropped.
@@ -58,7 +69,9 @@ class ChunkedBody:
     limit.
     """
 
-    __slots__ = ("_field_limit", "_fields_limit", "_held", "_overhead", "_remaining", "_state", "_trailers")
+    __slots__ = (
+        "_field_limit", "_fields_limit", "_held", "_length", "_line", "_overhead", "_remaining", "_state", "_trailers",
+    )  # fmt: skip
 
     def __init__(self, limit_request_fields: int, limit_request_field_size: int) -> None:
         self._fields_limit = limit_request_fields or 1 << 40
@@ -66,6 +79,8 @@ class ChunkedBody:
         self._state = _SIZE
         self._remaining = 0  # of the data of this chunk
         self._held = b""  # the beginning of a line, or of the CRLF after data
+        self._line: bytes | None = None  # of the chunk before, and its size: most are alike
+        self._length = 0
         self._overhead = 0
         self._trailers = 0
 
@@ -75,15 +90,16 @@ class ChunkedBody:
         if held:
             data = self._held + data
             self._held = b""
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         position = 0
         size = len(data)
+        view = memoryview(data)  # its slices are no copies
         while position < size:
             if self._state == _DATA:
-                piece = data[position : position + self._remaining]
-                pieces.append(piece)
-                position += len(piece)
-                self._remaining -= len(piece)
+                length = min(self._remaining, size - position)
+                pieces.append(view[position : position + length])
+                position += length
+                self._remaining -= length
                 if not self._remaining:
                     self._state = _DATA_END
                 continue
@@ -102,15 +118,33 @@ class ChunkedBody:
             else:
                 self._judge_trailer(data[position:end])
             position = end + 2
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces), size - held, False
+        if len(pieces) == 1 and len(pieces[0]) == size:
+            return data, size - held, False
+        return b"".join(pieces), size - held, False
+
+    @property
+    def ahead(self) -> int:
+        """So many bytes that come next are the body's own."""
+        return self._remaining if self._state == _DATA else 0
+
+    def skip(self, count: int) -> bool:
+        """So many of them, at most `ahead`, were taken without `feed`; whether that was the end."""
+        self._remaining -= count
+        if not self._remaining:
+            self._state = _DATA_END
+        return False
 
     def _begin_chunk(self, data: bytes, start: int, end: int) -> None:
         line = data[start:end]
-        self._check_chunk_line(line)
-        match = grammar.CHUNK_LINE.fullmatch(line)
-        if match is None:
-            raise Refused(BAD_CHUNK)
-        length = self._remaining = int(match[1], 16)
+        if line == self._line:
+            length = self._remaining = self._length
+        else:
+            self._check_chunk_line(line)
+            match = grammar.CHUNK_LINE.fullmatch(line)
+            if match is None:
+                raise Refused(BAD_CHUNK)
+            length = self._remaining = self._length = int(match[1], 16)
+            self._line = line
         self._overhead = max(0, self._overhead + len(line) - _FREE_PER_CHUNK - 2 * length)
         if self._overhead > _OVERHEAD_LIMIT:
             raise Refused(CHUNK_OVERHEAD)

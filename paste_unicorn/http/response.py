@@ -17,6 +17,7 @@ from . import grammar
 from .head_cache import HeadCache
 from .refusals import Refusal
 
+CHUNK_ENDS = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -273,6 +274,11 @@ def _frame(
 def chunk(data: bytes) -> bytes:
     """One chunk (RFC 9112 §7.1). `data` is not empty: an empty chunk would be the last."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunk_begins(size: int) -> bytes:
+    """What stands before the data of one chunk; behind it comes CHUNK_ENDS."""
+    return b"%x\r\n" % size
 
 
 def early_hints(fields: list[tuple[str, str]]) -> bytes:

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,9 @@ class _Nowhere:
     """A sink for what nobody reads."""
 
     def send(self, data: bytes) -> None:
+        """Gone."""
+
+    def send_parts(self, parts: Sequence[bytes]) -> None:
         """Gone."""
 
     def send_file(self, region: FileRegion) -> None:

@@ -139,7 +139,7 @@ class Bodies:
         assert head is not None
         assert incoming is not None
         connection.head = None
-        self._run_request(connection, head, open_body(incoming.next_piece), -1)
+        self._run_request(connection, head, open_body(incoming.next_piece, incoming.read_into), -1)
 
     def discard(self, connection: Connection, data: bytes) -> None:
         """More of a body that nobody wants any more."""

@@ -10,7 +10,7 @@ import os
 import socket
 from _socket import socket as RawSocket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from select import POLLIN, POLLOUT, poll  # bound before a worker class may replace them
 from socket import MSG_PEEK
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RECEIVE_SIZE = 65536
 FLUSH_SIZE = 16 << 20  # bytes that one client gets before others have their turn, however fast it reads
+GATHERED = 256  # parts that one call sends; the kernel takes 1024 (IOV_MAX)
 
 
 class Phase(IntEnum):
@@ -147,6 +148,23 @@ class Connection:
         if sent < len(data):
             self._hold(memoryview(data)[sent:])
 
+    def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """The same for parts in a row: to join large ones would be to copy them."""
+        if not self.output or self.flush():
+            try:
+                sent = self.sock.sendmsg(parts)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+            parts = _behind(parts, sent)
+            if not parts:
+                return
+        for part in parts[:-1]:
+            self._append(part)
+            self.unsent += len(part)
+        self._hold(parts[-1])
+
     def _hold(self, data: bytes | memoryview) -> None:
         """Keep what the kernel did not take; where that is too much, wait for the client. Raises ClientGone."""
         self._append(data)
@@ -180,30 +198,41 @@ class Connection:
         """Send what the kernel takes now, up to FLUSH_SIZE; says whether all is sent. Raises ClientGone."""
         output, room = self.output, FLUSH_SIZE
         try:
-            while output:
-                if room <= 0:
-                    return False
+            while output and room > 0:
                 part = output[0]
                 if isinstance(part, FileRegion):
                     room -= self._flush_file(part, room)
-                else:
-                    sent = self.sock.send(part)
-                    room -= sent
-                    self.unsent -= sent
-                    if sent < len(part):
-                        output[0] = memoryview(part)[sent:]
-                    else:
-                        output.popleft()
+                    continue
+                sent, was_all = self._flush_memory()
+                if not was_all:
+                    return False  # the kernel has no more room: it would only say so once more
+                room -= sent
         except BlockingIOError:
             return False
         except OSError as error:
             raise ClientGone(str(error)) from None
-        return True
+        return not output
 
     def flush_all(self) -> None:
         """Wait until all is sent. Raises ClientGone."""
         while not self.flush():
             self._wait_writable()
+
+    def _flush_memory(self) -> tuple[int, bool]:
+        """One `sendmsg`, of what comes before the next part of a file; bytes sent, and whether those were all."""
+        output = self.output
+        parts: list[bytes | memoryview] = []
+        for part in output:
+            if isinstance(part, FileRegion) or len(parts) == GATHERED:
+                break
+            parts.append(part)
+        sent = self.sock.sendmsg(parts)
+        self.unsent -= sent
+        left = _behind(parts, sent)
+        for _ in parts:
+            output.popleft()
+        output.extendleft(reversed(left))
+        return sent, not left
 
     def _flush_file(self, region: FileRegion, room: int) -> int:
         """One `sendfile`; bytes that were sent. A file that has shrunk meanwhile can't be sent to its end: the client
@@ -265,3 +294,13 @@ class Connection:
             return False
         except OSError:
             return True
+
+
+def _behind(parts: Sequence[bytes | memoryview], count: int) -> list[bytes | memoryview]:
+    """What is left of the parts behind their first `count` bytes."""
+    for index, part in enumerate(parts):
+        size = len(part)
+        if count < size:
+            return [memoryview(part)[count:] if count else part, *parts[index + 1 :]]
+        count -= size
+    return []

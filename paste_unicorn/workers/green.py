@@ -9,7 +9,7 @@ to the round that started it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any, Protocol
 
 from greenlet import getcurrent, greenlet
@@ -62,6 +62,9 @@ class _Elsewhere(Connection):
     def send(self, data: bytes) -> None:
         while True:
             getcurrent().parent.switch()
+
+    def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        self.send(b"")
 
     def send_file(self, region: FileRegion) -> None:
         self.send(b"")

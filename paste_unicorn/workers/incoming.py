@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ..http.refusals import Refused
 from ..http.response import CONTINUE
@@ -21,14 +21,24 @@ if TYPE_CHECKING:
     from ..scoreboard import SlotWriter
     from ..scoreboard.uploads import UploadRow
     from .connection import Connection
-
+STRAIGHT_SIZE = 16384  # bytes of which the framing must know that they are the body's own, or they are read with it
+BEYOND_SIZE = 512  # bytes that are read behind those: the framing's next word
+TURNS = 16  # so often may be read without a wait, before others have their turn
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
 
 
 class Decoder(Protocol):
-    """A body's framing (`http.body`): from bytes to (decoded, how many were used, whether that was the end)."""
+    """A body's framing (`http.body`): from bytes to (decoded, how many were used, whether that was the end).
+
+    `ahead` bytes that come next are the body's own, and may be taken past it: then it is told (`skip`) how many were.
+    """
+
+    @property
+    def ahead(self) -> int: ...
 
     def feed(self, data: bytes) -> tuple[bytes, int, bool]: ...
+
+    def skip(self, count: int) -> bool: ...
 
 
 class Incoming:
@@ -57,6 +67,7 @@ class Incoming:
         self.length = length  # bytes, -1 when the body is chunked
         self.received = 0  # decoded bytes so far
         self.waited_for = 0  # bytes that came while the application waited for them, as they came
+        self._at_once = 0  # so often it may be read without having waited
         self.complete = False
         self.broken = False  # what follows on this connection can't be understood any more
         self.cut_off = False  # the client ended its side before the body was complete
@@ -81,12 +92,7 @@ class Incoming:
             self.broken = True
             raise
         if decoded:
-            self.received += len(decoded)
-            if self._row is not None:
-                self._row.receive(self.received)
-            if self._limit and self.received > self._limit:
-                self.broken = True
-                raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
+            self._count(len(decoded))
             if self._spool is not None:
                 self._spool.write(decoded)
             else:
@@ -95,6 +101,15 @@ class Incoming:
         if complete:
             self._end_row(UploadState.DONE)
         return data[used:]
+
+    def _count(self, size: int) -> None:
+        """So much of the body has come. Raises BodyTooLarge."""
+        self.received += size
+        if self._row is not None:
+            self._row.receive(self.received)
+        if self._limit and self.received > self._limit:
+            self.broken = True
+            raise BodyTooLarge(f"the request body is larger than limit_request_body ({self._limit} bytes)")
 
     def whole(self) -> IO[bytes]:
         """The complete body, ready to be read."""
@@ -128,8 +143,10 @@ class Incoming:
             except Refused as refused:
                 raise BodyMalformed(refused.refusal) from None
             self._slot.receive(connection.cell, self.received)
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+        pieces = self._pieces
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return piece
 
     def answer_begins(self) -> bool:
         """The head of the answer leaves, after which no 100 may; whether the connection can still be kept."""
@@ -146,24 +163,74 @@ class Incoming:
             self._spool.seek(0)
 
     def _wait(self) -> bytes:
-        connection = self._connection
-        if self.continue_expected:
-            self.continue_expected = False
-            connection.send(CONTINUE)
         while True:
-            if not connection.wait_readable(self._timeout_s):
-                raise BodyTimeout(f"the client sent nothing of its request body for {self._timeout_s:g} seconds")
+            self._until_readable()
             try:
-                arrived = connection.receive(RECEIVE_SIZE)
+                arrived = self._connection.receive(RECEIVE_SIZE)
             except BlockingIOError:
+                self._at_once = 0
                 continue
             except OSError as error:
                 raise ClientDisconnected(f"{self._cut_off_sentence()}: {error}") from None
             if not arrived:
                 self.cut()
                 raise ClientDisconnected(self._cut_off_sentence())
-            self.waited_for += len(arrived)
+            self._note_arrival(len(arrived), RECEIVE_SIZE)
             return arrived
+
+    def read_into(self, room: memoryview) -> int:
+        """The next bytes straight to where the application has its own: how many of those that are there already.
+
+        0 where `next_piece` must be asked: it waits, and tells what is wrong. Raises BodyTooLarge.
+        """
+        connection, decoder = self._connection, self._decoder
+        size = min(len(room), decoder.ahead)
+        if not self._at_once or size < STRAIGHT_SIZE or self._pieces or connection.buffer or self.cut_off:
+            return 0
+        if self.detached:
+            return 0
+        beyond = bytearray(BEYOND_SIZE)  # of the framing, where the room takes all that is ahead of it
+        into: tuple[Any, ...] = (room[:size], beyond)
+        try:
+            arrived = connection.sock.recvmsg_into(into)[0]
+        except BlockingIOError:
+            self._at_once = 0
+            return 0
+        except OSError:
+            arrived = 0
+        if not arrived:
+            self.cut()
+            return 0
+        self._note_arrival(arrived, size + BEYOND_SIZE)
+        count = arrived
+        if arrived > size:
+            count = size
+            connection.buffer += memoryview(beyond)[: arrived - size]
+        self._count(count)
+        self._slot.receive(connection.cell, self.received)
+        if decoder.skip(count):
+            self.complete = True
+            self._end_row(UploadState.DONE)
+        return count
+
+    def _until_readable(self) -> None:
+        """Wait, unless there is more most likely. Raises BodyTimeout."""
+        connection = self._connection
+        if self.continue_expected:
+            self.continue_expected = False
+            connection.send(CONTINUE)
+        if not self._at_once and not connection.wait_readable(self._timeout_s):
+            raise BodyTimeout(f"the client sent nothing of its request body for {self._timeout_s:g} seconds")
+
+    def _note_arrival(self, count: int, most: int) -> None:
+        """More may be there if so much came as there was room for. But others have their turn now and then, and what is
+        unsent leaves where this waits.
+        """
+        self.waited_for += count
+        if count < most or self._connection.output:
+            self._at_once = 0
+        else:
+            self._at_once = (self._at_once or TURNS) - 1
 
     def _cut_off_sentence(self) -> str:
         of = f" of {self.length}" if self.length >= 0 else ""

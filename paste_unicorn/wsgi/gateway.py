@@ -10,11 +10,12 @@ and `_finish_whole`, each once; the head of a plain answer is put together once 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..http.request import RequestLine
 from ..http.response import (
+    CHUNK_ENDS,
     CHUNKED,
     LAST_CHUNK,
     NO_BODY,
@@ -25,6 +26,7 @@ from ..http.response import (
     Prepared,
     ResponseHeads,
     chunk,
+    chunk_begins,
     early_hints,
     frame,
 )
@@ -35,6 +37,7 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Fields = list[tuple[str, str]]
 
 
+LARGE_BLOCK = 8192  # bytes from which to copy a block costs more than to send it in parts
 _NOT_STREAMED = Framing(NO_BODY, b"", False, None)
 
 
@@ -42,6 +45,8 @@ class Sink(Protocol):
     """Where an answer goes. Every call takes all that it is given; ConnectionError: nobody is there to read it."""
 
     def send(self, data: bytes) -> None: ...
+
+    def send_parts(self, parts: Sequence[bytes]) -> None: ...
 
     def send_file(self, region: FileRegion) -> None: ...
 
@@ -226,7 +231,12 @@ class Response:
             data = data[: framing.length - self.body_sent]
         self.body_sent += len(data)
         if data:
-            self._sink.send(head + (chunk(data) if framing.how == CHUNKED else data))
+            if framing.how != CHUNKED:
+                self._sink.send(head + data)
+            elif len(data) < LARGE_BLOCK:
+                self._sink.send(head + chunk(data))
+            else:
+                self._sink.send_parts((head + chunk_begins(len(data)), data, CHUNK_ENDS))
         elif head:
             self._sink.send(head)
 

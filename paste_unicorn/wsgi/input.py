@@ -58,8 +58,9 @@ class RawBody(io.RawIOBase):
     ignores the first does not take the rest of nothing for a complete body.
     """
 
-    def __init__(self, next_piece: Callable[[], bytes]) -> None:
+    def __init__(self, next_piece: Callable[[], bytes], read_into: Callable[[memoryview], int] | None = None) -> None:
         self._next_piece = next_piece
+        self._read_into = read_into  # what is there, without a copy, where it can; else it gives 0
         self._rest: memoryview = memoryview(b"")
         self._ended = False
         self._error: BodyError | None = None
@@ -70,20 +71,31 @@ class RawBody(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._error is not None:
             raise self._error
+        room = memoryview(buffer)
+        try:
+            count, size = self._read_rest(room), len(room)
+            if self._read_into is not None:
+                while count < size and (more := self._read_into(room[count:])):
+                    count += more
+        except BodyError as error:
+            self._error = error
+            raise
+        return count
+
+    def _read_rest(self, room: memoryview) -> int:
         if not self._rest and not self._ended:
-            try:
-                piece = self._next_piece()
-            except BodyError as error:
-                self._error = error
-                raise
-            self._rest = memoryview(piece)
-            self._ended = not piece
-        count = min(len(self._rest), len(buffer))
-        buffer[:count] = self._rest[:count]
+            if self._read_into is not None and (count := self._read_into(room)):
+                return count
+            self._rest = memoryview(self._next_piece())
+            self._ended = not self._rest
+        count = min(len(self._rest), len(room))
+        room[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
 
 
-def open_body(next_piece: Callable[[], bytes]) -> io.BufferedReader:
+def open_body(
+    next_piece: Callable[[], bytes], read_into: Callable[[memoryview], int] | None = None
+) -> io.BufferedReader:
     """A `wsgi.input` that reads on demand: `read(n)` waits for n bytes or the end, `read1` gives what is there."""
-    return io.BufferedReader(RawBody(next_piece), BUFFER_SIZE)
+    return io.BufferedReader(RawBody(next_piece, read_into), BUFFER_SIZE)

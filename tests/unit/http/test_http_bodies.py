@@ -114,6 +114,32 @@ def test_limits_of_zero_are_none() -> None:
     assert feed_all(ChunkedBody(0, 0), b"0\r\n" + trailer * 3 + b"\r\n") == (b"", b"")
 
 
+@pytest.mark.parametrize("room", [1, 2, 7, 1000])
+def test_what_is_ahead_may_be_taken_past_it(room: int) -> None:
+    """The framing is fed byte by byte; of the rest as much is taken as there is room for."""
+    for coded, decoded in CHUNKED:
+        body, found, at, done = ChunkedBody(COUNT, SIZE), b"", 0, False
+        while not done:
+            count = min(body.ahead, room)
+            if count:
+                found += coded[at : at + count]
+                done = body.skip(count)
+                at += count
+            else:
+                piece, used, done = body.feed(coded[at : at + 1])
+                found += piece
+                at += used
+        assert (found, coded[at:]) == (decoded, b"")
+
+
+def test_a_sized_body_ends_with_what_was_taken_past_it() -> None:
+    body = SizedBody(10)
+    assert body.feed(b"abcd") == (b"abcd", 4, False)
+    assert body.ahead == 6
+    assert not body.skip(5)
+    assert body.skip(1)
+
+
 def test_a_sized_body_takes_what_is_its_own() -> None:
     assert SizedBody(3).feed(b"abc") == (b"abc", 3, True)
     assert SizedBody(3).feed(b"abcGET") == (b"abc", 3, True)

@@ -23,7 +23,7 @@ def ends() -> Iterator[tuple[Connection, socket.socket]]:
     ours, theirs = socket.socketpair()
     raw = RawSocket(ours.family, ours.type, 0, ours.detach())
     raw.setblocking(False)
-    limits = SendLimits(response_buffer=4 << 20, send_timeout_s=0.2)
+    limits = SendLimits(response_buffer=8 << 20, send_timeout_s=0.2)
     connection = Connection(raw, peer_environ("192.0.2.1", "4711"), Environs({}), limits, 0.0)
     theirs.settimeout(10)
     yield connection, theirs
@@ -56,6 +56,21 @@ def test_the_rest_is_held_in_order(ends: tuple[Connection, socket.socket]) -> No
         received += client.recv(1 << 20)
     received += read_all(client, len(BIG) + 3 - len(received))
     assert bytes(received) == BIG + b"end"
+    assert connection.unsent == 0
+
+
+def test_parts_leave_as_if_they_were_joined(ends: tuple[Connection, socket.socket]) -> None:
+    """Wherever the kernel stops to take them, and behind what waits already."""
+    connection, client = ends
+    parts = [b"begin", BIG, b"", b"end", BIG[:1000]]
+    for _ in range(3):
+        connection.send_parts(parts)
+    assert connection.unsent > 0
+    received, size = bytearray(), 3 * sum(map(len, parts))
+    while not connection.flush():
+        received += client.recv(1 << 20)
+    received += read_all(client, size - len(received))
+    assert bytes(received) == b"".join(parts) * 3
     assert connection.unsent == 0
 
 

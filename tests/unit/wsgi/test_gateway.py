@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -26,6 +26,9 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         self.portions.append(bytes(data))
+
+    def send_parts(self, parts: Sequence[bytes]) -> None:
+        self.portions.append(b"".join(parts))
 
     def send_file(self, region: FileRegion) -> None:
         self.regions.append(region)
