@@ -26,7 +26,7 @@ import time
 import traceback
 from _thread import get_ident, start_new_thread  # bound before a worker class may replace them
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -66,6 +66,9 @@ class _NoSink:
 
     def send(self, data: bytes) -> NoReturn:
         raise RequestTimeout("the time of this request is up (request_timeout)")
+
+    def send_parts(self, parts: Sequence[bytes]) -> NoReturn:
+        self.send(b"")
 
     def send_file(self, region: FileRegion) -> NoReturn:
         self.send(b"")
