@@ -244,3 +244,27 @@ def test_what_was_seen_before_may_be_told_or_not() -> None:
             head = parser.parse(data, seen)
             assert head is not None
             assert head.end == len(data)
+
+
+ASKING = b"Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "asks"),
+    [
+        (b"GET / HTTP/1.1\r\n" + ASKING + b"\r\n", True),
+        (b"\r\nGET / HTTP/1.1\r\n" + ASKING + b"\r\n\x81\x00", True),
+        (b"GET / HTTP/1.1\r\n" + ASKING + b"Content-Length: 0\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\n" + ASKING + b"Content-Length: 1\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\n" + ASKING + b"Transfer-Encoding: chunked\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\n" + ASKING + b"\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade:\r\n\r\n", False),
+    ],
+)
+def test_who_asks_for_another_protocol_is_known_however_often_it_comes(data: bytes, asks: bool) -> None:
+    parser = new_parser()
+    for _ in range(4):
+        head = parser.parse(data)
+        assert head is not None
+        assert head.asks_to_switch == asks

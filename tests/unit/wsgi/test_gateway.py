@@ -392,3 +392,36 @@ def test_a_client_that_has_gone_ends_the_iteration_and_closes() -> None:
     respond(answering(result), {}, response)
     assert isinstance(response.failure, ConnectionResetError)
     assert result.closed == 1
+
+
+@pytest.mark.parametrize("result", [[], [b"x"], (b"x", b"y"), Items([b"x", b""]), FileWrapper(io.BytesIO(b"x"))])
+@pytest.mark.parametrize("starts", [False, True])
+def test_nothing_is_sent_of_an_answer_whose_connection_was_handed_over(result: Any, starts: bool) -> None:
+    wire = Wire()
+    response = Response(Answering(ResponseHeads(""), DATE, True), wire, line_of("GET", True), True)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        response.hand_over()
+        if starts:
+            start_response("200 OK", PLAIN)
+        return result
+
+    respond(app, {}, response)
+    assert wire.portions == []
+    assert (response.failure, response.status_code, response.keep, response.complete) == (None, 101, False, True)
+    assert response.flawed
+
+
+def test_a_connection_is_not_handed_over_in_the_middle_of_an_answer() -> None:
+    wire = Wire()
+    response = Response(Answering(ResponseHeads(""), DATE, True), wire, line_of("GET", True), True)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", PLAIN)
+        yield b"x"
+        with pytest.raises(GatewayError):
+            response.hand_over()
+        yield b"y"
+
+    respond(app, {}, response)
+    assert (response.failure, wire.body) == (None, b"1\r\nx\r\n1\r\ny\r\n0\r\n\r\n")
