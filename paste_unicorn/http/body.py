@@ -56,7 +56,9 @@ class SizedBody:
         """So many bytes that come next are the body's own."""
         return self._remaining
 
-    def skip(self, count: int) -> bool:
+    between = b""  # see ChunkedBody
+
+    def skip(self, count: int, with_between: bool = False) -> bool:
         """So many of them, at most `ahead`, were taken without `feed`; whether that was the end."""
         self._remaining -= count
         return not self._remaining
@@ -79,7 +81,7 @@ class ChunkedBody:
         self._state = _SIZE
         self._remaining = 0  # of the data of this chunk
         self._held = b""  # the beginning of a line, or of the CRLF after data
-        self._line: bytes | None = None  # of the chunk before, and its size: most are alike
+        self._line = b"no line"  # of the chunk before, and its size: most are alike
         self._length = 0
         self._overhead = 0
         self._trailers = 0
@@ -127,11 +129,18 @@ class ChunkedBody:
         """So many bytes that come next are the body's own."""
         return self._remaining if self._state == _DATA else 0
 
-    def skip(self, count: int) -> bool:
-        """So many of them, at most `ahead`, were taken without `feed`; whether that was the end."""
+    @property
+    def between(self) -> bytes:
+        """What comes after those, if the next chunk is like this one."""
+        return b"\r\n%b\r\n" % self._line
+
+    def skip(self, count: int, with_between: bool = False) -> bool:
+        """So many of them, at most `ahead`, were taken without `feed`, and then `between`; whether that was the end."""
         self._remaining -= count
         if not self._remaining:
             self._state = _DATA_END
+            if with_between:
+                self._begin_chunk(self._line, 0, len(self._line))
         return False
 
     def _begin_chunk(self, data: bytes, start: int, end: int) -> None:

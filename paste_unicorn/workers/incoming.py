@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..scoreboard.uploads import UploadRow
     from .connection import Connection
 STRAIGHT_SIZE = 16384  # bytes of which the framing must know that they are the body's own, or they are read with it
-BEYOND_SIZE = 512  # bytes that are read behind those: the framing's next word
 TURNS = 16  # so often may be read without a wait, before others have their turn
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
 
@@ -30,15 +29,19 @@ SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the ap
 class Decoder(Protocol):
     """A body's framing (`http.body`): from bytes to (decoded, how many were used, whether that was the end).
 
-    `ahead` bytes that come next are the body's own, and may be taken past it: then it is told (`skip`) how many were.
+    `ahead` bytes that come next are the body's own, and may be taken past it: then it is told (`skip`) how many were,
+    and whether what it expects behind them (`between`) was there.
     """
 
     @property
     def ahead(self) -> int: ...
 
+    @property
+    def between(self) -> bytes: ...
+
     def feed(self, data: bytes) -> tuple[bytes, int, bool]: ...
 
-    def skip(self, count: int) -> bool: ...
+    def skip(self, count: int, with_between: bool = False) -> bool: ...
 
 
 class Incoming:
@@ -178,18 +181,23 @@ class Incoming:
             self._note_arrival(len(arrived), RECEIVE_SIZE)
             return arrived
 
-    def read_into(self, room: memoryview) -> int:
-        """The next bytes straight to where the application has its own: how many of those that are there already.
+    def read_into(self, room: memoryview, may_wait: bool) -> int:
+        """The next bytes straight to where the application has its own: how many.
 
-        0 where `next_piece` must be asked: it waits, and tells what is wrong. Raises BodyTooLarge.
+        0 where nothing is there, or `next_piece` must be asked, which tells what is wrong. Raises BodyTimeout,
+        BodyTooLarge.
         """
         connection, decoder = self._connection, self._decoder
-        size = min(len(room), decoder.ahead)
-        if not self._at_once or size < STRAIGHT_SIZE or self._pieces or connection.buffer or self.cut_off:
+        ahead = decoder.ahead
+        size = min(len(room), ahead)
+        if size < STRAIGHT_SIZE or self._pieces or connection.buffer or self.cut_off or self.detached:
             return 0
-        if self.detached:
-            return 0
-        beyond = bytearray(BEYOND_SIZE)  # of the framing, where the room takes all that is ahead of it
+        if not self._at_once:
+            if not may_wait:
+                return 0
+            self._until_readable()
+        between = decoder.between if size == ahead else b""
+        beyond = bytearray(len(between))
         into: tuple[Any, ...] = (room[:size], beyond)
         try:
             arrived = connection.sock.recvmsg_into(into)[0]
@@ -201,14 +209,15 @@ class Incoming:
         if not arrived:
             self.cut()
             return 0
-        self._note_arrival(arrived, size + BEYOND_SIZE)
-        count = arrived
+        self._note_arrival(arrived, size + len(between))
+        count, as_expected = arrived, False
         if arrived > size:
-            count = size
-            connection.buffer += memoryview(beyond)[: arrived - size]
+            count, as_expected = size, beyond == between
+            if not as_expected:
+                connection.buffer += beyond[: arrived - size]
         self._count(count)
         self._slot.receive(connection.cell, self.received)
-        if decoder.skip(count):
+        if decoder.skip(count, as_expected):
             self.complete = True
             self._end_row(UploadState.DONE)
         return count

@@ -58,9 +58,12 @@ class RawBody(io.RawIOBase):
     ignores the first does not take the rest of nothing for a complete body.
     """
 
-    def __init__(self, next_piece: Callable[[], bytes], read_into: Callable[[memoryview], int] | None = None) -> None:
+    def __init__(
+        self, next_piece: Callable[[], bytes], read_into: Callable[[memoryview, bool], int] | None = None
+    ) -> None:
         self._next_piece = next_piece
-        self._read_into = read_into  # what is there, without a copy, where it can; else it gives 0
+        self._read_into = read_into  # the same without a copy, where it can, and waits if it may; else it gives 0
+        self._given = 0  # bytes so far
         self._rest: memoryview = memoryview(b"")
         self._ended = False
         self._error: BodyError | None = None
@@ -71,20 +74,23 @@ class RawBody(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._error is not None:
             raise self._error
-        room = memoryview(buffer)
+        # No further than to the next whole block: what reads by blocks then has nothing left in the buffer above, from
+        # which it would be copied.
+        room = memoryview(buffer)[: BUFFER_SIZE - self._given % BUFFER_SIZE]
         try:
             count, size = self._read_rest(room), len(room)
             if self._read_into is not None:
-                while count < size and (more := self._read_into(room[count:])):
+                while count < size and (more := self._read_into(room[count:], False)):
                     count += more
         except BodyError as error:
             self._error = error
             raise
+        self._given += count
         return count
 
     def _read_rest(self, room: memoryview) -> int:
         if not self._rest and not self._ended:
-            if self._read_into is not None and (count := self._read_into(room)):
+            if self._read_into is not None and (count := self._read_into(room, True)):
                 return count
             self._rest = memoryview(self._next_piece())
             self._ended = not self._rest
@@ -95,7 +101,7 @@ class RawBody(io.RawIOBase):
 
 
 def open_body(
-    next_piece: Callable[[], bytes], read_into: Callable[[memoryview], int] | None = None
+    next_piece: Callable[[], bytes], read_into: Callable[[memoryview, bool], int] | None = None
 ) -> io.BufferedReader:
     """A `wsgi.input` that reads on demand: `read(n)` waits for n bytes or the end, `read1` gives what is there."""
     return io.BufferedReader(RawBody(next_piece, read_into), BUFFER_SIZE)

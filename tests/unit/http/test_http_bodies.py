@@ -132,6 +132,19 @@ def test_what_is_ahead_may_be_taken_past_it(room: int) -> None:
         assert (found, coded[at:]) == (decoded, b"")
 
 
+def test_what_is_between_two_chunks_alike_may_be_taken_too() -> None:
+    """With extensions, of which there may be only so many."""
+    line = b"4000;" + b"a" * 3000
+    body, size = ChunkedBody(COUNT, SIZE), 0x4000
+    assert body.feed(line + b"\r\n") == (b"", len(line) + 2, False)
+    for _ in range(100):
+        assert (body.ahead, body.between) == (size, b"\r\n%b\r\n" % line)
+        assert not body.skip(1000)
+        assert not body.skip(size - 1000, True)
+    assert not body.skip(size)
+    assert body.feed(b"\r\n0\r\n\r\n") == (b"", 7, True)
+
+
 def test_a_sized_body_ends_with_what_was_taken_past_it() -> None:
     body = SizedBody(10)
     assert body.feed(b"abcd") == (b"abcd", 4, False)
