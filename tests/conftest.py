@@ -14,7 +14,7 @@ from support.server import RUNNING, Server, serve
 
 # Every class that exists: tests that ask for `worker_class`, or for `server`, run once for each, unless their module
 # names fewer by `WORKER_CLASSES`: where what they judge is done by arbiter and template, the same for all.
-WORKER_CLASSES = ("sync", "gevent", "eventlet")
+WORKER_CLASSES = ("sync", "threads", "gevent", "eventlet")
 
 LOG_LIMIT = 20_000  # characters of a server's log that are shown, the last ones
 

@@ -21,6 +21,7 @@ class Checks:
         yield from self._daemon()
         yield from self._identity()
         yield from self._logs()
+        yield from self._threads()
         yield from self._limits()
 
     def _daemon(self) -> Iterator[Problem]:
@@ -45,6 +46,11 @@ class Checks:
         sources = [name for name in ("logconfig_dict", "logconfig_json", "logconfig") if self._values[name]]
         for name in sources[1:]:
             yield self._problem(name, f"no effect, because {sources[0]} is set too", "warning")
+
+    def _threads(self) -> Iterator[Problem]:
+        name = self._values["worker_class"]
+        if self._values["threads"] > 1 and name != "threads":
+            yield self._problem("threads", f"no effect with worker_class = {name}", "warning")
 
     def _limits(self) -> Iterator[Problem]:
         head, line = self._values["limit_request_head"], self._values["limit_request_line"]

@@ -25,6 +25,8 @@ from .row import Row, Stage
 from .surroundings import Surroundings
 from .table.whole import ROWS, Settings, settings_of
 
+THREADS = 4  # of a worker of that class, where nobody says how many
+
 __all__ = ["Resolved", "Settings", "Source", "hook_problems", "resolve"]
 
 
@@ -78,6 +80,7 @@ class _Resolution:
         for several in heard.by_row():
             self._settle(several)
         self._listen()
+        self._choose_class()
         self._said += heard.problems
         self._said += Checks(self._values, self._places, self._around).problems()
         errors = in_order(problem for problem in self._said if problem.level == "error")
@@ -163,6 +166,14 @@ class _Resolution:
             self._say(given, f"no effect: {row.advice}", row.level)
         else:
             self._say(given, f"{quoted(given.value)} is not supported; {row.advice}")
+
+    def _choose_class(self) -> None:
+        """The class and the number of threads speak for each other."""
+        if self._values["worker_class"] == "sync" and self._values["threads"] > 1:
+            self._values["worker_class"] = "threads"
+            self._places["worker_class"] = self._places["threads"]
+        elif self._values["worker_class"] == "threads" and "threads" not in self._places:
+            self._values["threads"] = THREADS
 
     def _listen(self) -> None:
         listening = Listening(self._values, self._places, self._around)

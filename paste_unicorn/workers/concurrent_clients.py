@@ -13,8 +13,12 @@ from .connection import IDLE, RECEIVE_SIZE, RUNNING, Connection
 from .loop import GONE
 
 
-class ClientLeft(BaseException):
-    """Raised in an application that waits while nobody waits for its answer any more."""
+class Interrupted(BaseException):
+    """Raised in an application that waits: it shall come to its end."""
+
+
+class ClientLeft(Interrupted):
+    """Nobody waits for its answer any more."""
 
 
 class ConcurrentClients(Clients):
@@ -45,6 +49,16 @@ class ConcurrentClients(Clients):
         waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
         if connection.watched in {0, GONE} and self.by_fd.get(connection.fd) is connection and not waits:
             self.watch(connection)
+
+    def rest(self, connection: Connection, now: float) -> None:
+        """An answer has been given, and nothing is left to be done: by whoever ran the application.
+
+        With the phase it becomes the loop's again, so that comes last.
+        """
+        connection.checked = 0
+        connection.since = now
+        connection.deadline = now + self._keepalive_s
+        connection.phase = IDLE
 
     def _meanwhile(self, connection: Connection) -> None:
         """Something, or the end, has arrived while its application runs: it has to wait.

@@ -43,6 +43,7 @@ from .sync import SyncWorker
 
 if TYPE_CHECKING:
     from ..settings.resolve import Settings
+    from ..settings.table.processes import ProcessSettings
 
 WEIGH_S = 1.0  # how often a worker looks how much memory it has
 
@@ -254,7 +255,7 @@ def make_worker(
     )
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     loop = make_loop()
-    worker, waiting = _class_of(processes.worker_class)
+    worker, waiting = _class_of(processes)
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
@@ -299,8 +300,13 @@ def make_worker(
     )
 
 
-def _class_of(name: str) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
+def _class_of(processes: ProcessSettings) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
     """What makes a worker of this class, and how its applications wait for a client."""
+    name = processes.worker_class
+    if name == "threads":
+        from .threads import ThreadWorker
+
+        return functools.partial(ThreadWorker, threads=processes.threads), wait_in_thread
     if name not in GREEN:
         return SyncWorker, wait_in_thread
     from .green import GreenWorker

@@ -54,6 +54,7 @@ class SyncWorker:
 
     clients_class: type[Clients] = Clients
     is_watched = True  # whether other connections wait while a request runs
+    is_full = False  # whether nobody could run another request now
 
     def __init__(
         self,
@@ -217,7 +218,8 @@ class SyncWorker:
         clients = self._clients
         for connection in overdue(clients.by_fd.values(), now):
             self._guard(clients.overdue, connection)
-        self._listening.resume(now)
+        if not self.is_full:
+            self._listening.resume(now)
         if self._may_take():
             self._handoff.watch()
         self._start_watcher()
@@ -296,7 +298,7 @@ class SyncWorker:
         """Whether siblings' connections may come. A worker that retires never receives."""
         leaving = self._leaving
         wanted = leaving.draining or (not leaving.began and len(self._clients.by_fd) < self._max_connections)
-        return wanted and self._handoff.has_descriptors()
+        return wanted and not self.is_full and self._handoff.has_descriptors()
 
     def _take_over(self, now: float) -> None:
         """Siblings' connections: several that are idle, but only one that wants the application before the next round.

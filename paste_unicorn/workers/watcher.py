@@ -19,13 +19,14 @@ Hot: `run` is called once a request.
 
 from __future__ import annotations
 
-import signal
+import contextlib
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
 
+from . import own_thread
 from .connection import Connection
 from .loop import READABLE, EpollLoop, SelectorLoop
 from .waited import LATE_S
@@ -50,11 +51,6 @@ STUCK_TICKS = 3  # so often a listener, or the pair, is seen readable before som
 SWITCH_S = 0.0005
 
 NAME = "paste_unicorn watcher"  # in `threading.enumerate()` and tracebacks
-
-# Signals are the main thread's: they interrupt what the application waits for there. Faults are anybody's own.
-_SIGNALS = signal.valid_signals() - {
-    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGTRAP,
-}  # fmt: skip
 
 
 class Watcher:
@@ -96,15 +92,12 @@ class Watcher:
     def start(self) -> None:
         """To be called after the fork, by the thread that runs the loop."""
         self.started = True
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            threading.Thread(target=self._watch, name=NAME, daemon=True).start()
+            own_thread.start(self._watch, NAME)
         except RuntimeError as error:  # the system gives no more threads
             self._complain("Connections that wait behind a long request will not be passed on", error)
         else:
             self._clients.run_requests_by(self.run)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """Run a request, and let others that wait be passed on meanwhile."""
@@ -124,7 +117,8 @@ class Watcher:
 
     def _wake(self) -> None:
         self._parked = False
-        self._gate.release()
+        with contextlib.suppress(RuntimeError):  # it had not parked after all, and has been woken before
+            self._gate.release()
 
     def _wait(self) -> None:
         """Until the watcher has done what it began while the application ran."""

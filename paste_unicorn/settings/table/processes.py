@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..kinds import Choice, Duration, MaybeText, Mode, Switch, Whole
 from ..lists import Pairs
 from ..places import ConfigFile, Folders, Group, Path, User, Workers
-from ..row import Stage, row
+from ..row import row
 from ..worker_class import WorkerClass
 from .hooks import HookSettings
 from .supervision import SupervisionSettings
@@ -25,14 +25,13 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     worker_class: str = row(
         "worker_class", WorkerClass(), "sync",
-        "How workers run requests: one at a time (`sync`), or a greenlet for each (`gevent`, `eventlet`, extras to be "
-        "installed). docs/workers.md compares them.",
-        stage=Stage.LATER_REFUSED, harmless=("gevent", "eventlet"), advice="sync, gevent and eventlet work today",
+        "How workers run requests: one at a time (`sync`), a few in a pool of threads (`threads`), or a greenlet for "
+        "each (`gevent`, `eventlet`, extras to be installed). docs/workers.md compares them.",
     )  # fmt: skip
     threads: int = row(
         "threads", Whole(1, 10_000), 1,
-        "Threads of each worker; more than 1 means the class `threads`.",
-        stage=Stage.LATER_REFUSED, advice="raise `workers` meanwhile",
+        "How many requests each worker runs at a time in the class `threads`, where the default is 4; more than 1 "
+        "means that class.",
     )  # fmt: skip
     worker_connections: int = row(
         "worker_connections", Whole(1, 1_000_000), 1000,

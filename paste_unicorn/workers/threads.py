@@ -1,0 +1,404 @@
+"""A pool of threads that run requests: for applications that wait for databases and other services.
+
+One thread at a time has the loop of the other workers: it reads, parses and, as long as requests are short, runs them
+itself, without a change of threads. The main thread watches. When a request has kept the loop for some milliseconds,
+it gives the loop to another thread; the one that runs the request becomes an ordinary thread, which takes the next
+request that waits, or parks, when it is done. For a while after a slow request the loop is passed on *before* each
+request: to be overtaken costs the loop some milliseconds, and to pass it on some microseconds.
+
+There is one thread more than may run requests, so that the loop always has one. What of it is busy is *full*: it
+accepts nothing, and what asks for more is passed on to siblings, or waits here for its turn.
+
+Connections belong to who has the loop, a running one to who runs it. It comes back through `_done`, or by its phase
+alone where nothing is left to be done. No lock is held while anything runs: who takes the only item out of `_inline`
+has the loop (to pop from a deque is atomic).
+
+Hot: `_run_request` is called once a request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+from collections import deque
+from typing import IO, Any
+
+from ..http.parser import Head
+from ..process import leave
+from ..scoreboard import CELLS, UNCELLED
+from ..wsgi.gateway import Response
+from .concurrent_clients import ClientLeft, ConcurrentClients, Interrupted
+from .connection import IDLE, RUNNING, Connection
+from .hands import Hand
+from .leaving import TICK_S
+from .loop import READABLE
+from .sync import SyncWorker
+
+monotonic, sleep = time.monotonic, time.sleep
+
+WATCH_S = 0.005  # how often the main thread looks whether a request keeps the loop
+SLOW_S = 0.002  # a request that takes longer is slow
+# Requests after a slow one before which the loop is passed on: as many as cost together what one costs that keeps it.
+WARY_FOR = 300
+_HAS_RESTED: Any = object()  # in the place of a response: the connection rests, but may not be watched
+_FAULT = "A fault of the server itself; one connection is dropped"
+
+
+class _LoopIsGone(BaseException):
+    """The thread that ran a request within its round does not have the loop any more."""
+
+
+class ThreadClients(ConcurrentClients):
+    """Connections, each of those that run with a thread of its own."""
+
+    running: dict[Connection, Hand]
+
+    def interrupt(self, connection: Connection) -> None:
+        """Where it waits in Python, or as soon as it comes back from C."""
+        hand = self.running.get(connection)
+        if hand is not None:
+            hand.interrupt(connection, ClientLeft)
+
+
+class ThreadWorker(SyncWorker):
+    """Methods are called by the thread that has the loop, but for those below the lines."""
+
+    clients_class = ThreadClients
+    is_watched = False
+    _clients: ThreadClients
+
+    def __init__(self, *, threads: int, **given: Any) -> None:
+        super().__init__(**given)
+        self._threads = threads
+        self._exchange.note_responses()
+        self._hands: list[Hand] = []
+        self._free: list[Hand] = []  # those that are parked
+        self._leader: Hand  # who has the loop
+        self._inline: deque[Connection] = deque()  # whose request the leader runs, with the loop in its hand
+        self._turns = 0  # requests that were run so
+        self._wary = 0  # requests before which the loop is passed on
+        self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
+        self._done: deque[tuple[Connection, Response | None]] = deque()  # have run, and are the loop's again
+        self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
+        self._has_rung = False
+        self._gate = threading.Lock()  # free: the main thread is to watch
+        self._gate.acquire()
+        self._is_parked = False  # so is the main thread
+        self._is_over = False
+        self._is_child = False  # of an application that has forked
+        self._fault: Exception | None = None  # of the server itself
+
+    # -- the main thread ---------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Serve until told to retire or to drain, and done with it. Signals arrive in this thread."""
+        self._begin()
+        for fd in (self._bell, self._ringer):
+            os.set_blocking(fd, False)
+        self._loop.add(self._bell)
+        os.register_at_fork(after_in_child=self._be_a_child)
+        if not self._grow():
+            raise RuntimeError("the system gives this worker no thread")
+        self._pass_loop_on()
+        while not self._is_over:
+            self._watch_leader()
+            self._gate.acquire()
+        if self._fault is not None:
+            raise self._fault
+
+    def _watch_leader(self) -> None:
+        """Until it runs nothing; when one request keeps the loop, another thread gets that."""
+        seen = -1
+        while not self._is_over:
+            sleep(WATCH_S)
+            if seen != self._turns:
+                seen = self._turns
+            elif self._inline:
+                self._overtake()
+            else:
+                self._is_parked = True
+                if not self._inline and not self._is_over:  # each side writes before it reads
+                    return
+                self._is_parked = False
+
+    def _overtake(self) -> None:
+        hand = self._leader
+        with hand.lock:
+            try:
+                connection = self._inline.pop()
+            except IndexError:
+                return
+            self._lend(connection, hand)
+        self._wary = WARY_FOR
+        self._pass_loop_on()
+
+    def _wake_watcher(self) -> None:
+        self._is_parked = False
+        with contextlib.suppress(RuntimeError):  # it had not parked after all
+            self._gate.release()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _lead(self, hand: Hand) -> None:
+        """Go round until the loop is taken away (_LoopIsGone), or all is over."""
+        self._leader = hand
+        rounds = self._rounds()
+        next(rounds)
+        go_round, poll, leaving = rounds.send, self._loop.poll, self._leaving
+        by_fd, pending, fresh = self._clients.by_fd, self._clients.pending, self._fresh
+        self._welcome_back()
+        self._look_for_room()
+        with contextlib.suppress(StopIteration):
+            while True:
+                at_once = pending or fresh
+                go_round(poll(0 if at_once else TICK_S if by_fd and not leaving.began else self._wait_s()))
+
+    def _shared(self, fd: int, now: float) -> None:
+        if fd == self._bell:
+            self._has_rung = False
+            with contextlib.suppress(BlockingIOError):
+                os.read(fd, 64)
+            self._welcome_back()
+            self._look_for_room()
+        else:
+            super()._shared(fd, now)
+
+    def _scan(self, now: float) -> None:
+        super()._scan(now)
+        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._hands[CELLS:])
+
+    def _pass_loop_on(self) -> None:
+        """To a thread that is free; there is one."""
+        self._leader = hand = self._free.pop()
+        hand.gate.release()
+
+    def _grow(self) -> bool:
+        """One more thread, if there may be one more: whether one is free now."""
+        number = len(self._hands) + 1
+        if number > self._threads + 1:
+            return False
+        hand = Hand(number, min(number - 1, CELLS), self._exchange.for_another_thread())
+        try:
+            hand.start(self._be_a_hand)
+        except RuntimeError as error:
+            self._exchange.complain(f"Only {number - 2} threads run requests", error)
+            self._threads = number - 2
+            return False
+        self._hands.append(hand)
+        self._free.append(hand)
+        return True
+
+    def _look_for_room(self) -> None:
+        """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""
+        if not (self._free or self._grow()):
+            self._close_doors()
+            return
+        self._open_doors()
+        while self._waiting:
+            self._run_beside(*self._waiting.popleft())
+
+    def _close_doors(self) -> None:
+        if not self.is_full:
+            self.is_full = True
+            self._listening.unwatch()
+            self._handoff.unwatch()
+
+    def _open_doors(self) -> None:
+        if self.is_full:
+            self.is_full = False
+            self._listening.resume(monotonic())
+            if self._may_take():
+                self._handoff.watch()
+
+    def _welcome_back(self) -> None:
+        """Connections whose requests have run."""
+        clients, done = self._clients, self._done
+        while done:
+            connection, response = done.popleft()
+            if response is not _HAS_RESTED:
+                clients.running.pop(connection, None)
+                connection.response = None
+                connection.phase = IDLE  # what follows says what it waits for
+                if response is None:
+                    clients.drop(connection)
+                    continue
+                self._guard(functools.partial(clients.finish, response=response), connection)
+                connection.has_left = False
+            if connection.phase is not RUNNING and connection.watched != READABLE:
+                clients.watch_again(connection)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        if self._wary or not self._free:
+            self._run_warily(connection, head, body, length)
+            return
+        hand, loop_exchange, inline = self._leader, self._exchange, self._inline
+        exchange = hand.exchange
+        connection.phase = RUNNING
+        connection.cell = hand.cell
+        self._turns += 1
+        inline.append(connection)
+        if self._is_parked:
+            self._wake_watcher()
+        exchange.now = started = loop_exchange.now
+        response = None
+        try:
+            response = exchange.run(connection, head, body, head.keep, length)
+        except BaseException as error:
+            self._complain_of(connection, error)
+        try:
+            inline.pop()
+        except IndexError:
+            self._come_back(hand, connection, response)
+            raise _LoopIsGone from None
+        if response is None:
+            connection.phase = IDLE
+            self._clients.drop(connection)
+            return
+        loop_exchange.now = now = exchange.now
+        connection.response = None
+        connection.phase = IDLE
+        if now - started > SLOW_S:
+            self._wary = WARY_FOR
+        self._clients.finish(connection, response)
+
+    def _run_warily(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        """The request may be slow, or no thread is free."""
+        if not (self._free or self._grow()):
+            connection.phase = RUNNING
+            connection.deadline = float("inf")
+            self._waiting.append((connection, head, body, length))
+            self._close_doors()
+            if self._free:  # since just now: each side writes before it reads
+                self._look_for_room()
+        elif self._wary:
+            self._wary -= 1
+            self._run_beside(connection, head, body, length)
+        else:
+            self._run_request(connection, head, body, length)
+
+    def _run_beside(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        """Give the loop away, then run the request. Raises _LoopIsGone when all is done."""
+        hand = self._leader
+        self._lend(connection, hand)
+        self._pass_loop_on()
+        self._run_lent(hand, connection, head, body, length)
+        raise _LoopIsGone
+
+    def _lend(self, connection: Connection, hand: Hand) -> None:
+        """From now on it belongs to the thread that runs it."""
+        connection.phase = RUNNING
+        connection.deadline = float("inf")
+        if not connection.watched:
+            self._clients.watch(connection)
+        self._clients.running[connection] = hand
+        hand.connection = connection
+
+    # -- threads that do not have the loop ---------------------------------------------------------------------------
+
+    def _be_a_hand(self, hand: Hand) -> None:
+        """A thread's life: parked, with the loop, with requests that wait, parked."""
+        while True:
+            hand.gate.acquire()
+            try:
+                self._lead_and_run(hand)
+            except Exception as error:
+                self._fault = error
+                self._end()
+            self._free.append(hand)
+            if self.is_full:
+                self._ring()
+
+    def _lead_and_run(self, hand: Hand) -> None:
+        try:
+            self._lead(hand)
+            self._end()
+        except _LoopIsGone:
+            pass
+        except Interrupted:
+            self._lose(hand)
+        while self._waiting:
+            self._run_next(hand)
+
+    def _end(self) -> None:
+        self._is_over = True
+        if self._is_parked:
+            self._wake_watcher()
+
+    def _run_next(self, hand: Hand) -> None:
+        """The request that has waited longest, if nobody else has taken it just now."""
+        try:
+            connection, head, body, length = self._waiting.popleft()
+        except IndexError:
+            return
+        self._clients.running[connection] = hand
+        hand.connection = connection
+        try:
+            if connection.has_left:
+                self._come_back(hand, connection, None)
+            else:
+                self._run_lent(hand, connection, head, body, length)
+        except Interrupted:
+            self._lose(hand)
+
+    def _run_lent(self, hand: Hand, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        connection.cell = hand.cell
+        exchange = hand.exchange
+        exchange.now = started = monotonic()
+        response = None
+        try:
+            response = exchange.run(connection, head, body, head.keep, length)
+        except BaseException as error:
+            self._complain_of(connection, error)
+        if exchange.now - started > SLOW_S:
+            self._wary = WARY_FOR
+        self._come_back(hand, connection, response)
+
+    def _lose(self, hand: Hand) -> None:
+        """It was interrupted on the way back from an application."""
+        connection = hand.connection
+        if connection is not None:
+            self._come_back(hand, connection, None)
+
+    def _complain_of(self, connection: Connection, error: BaseException) -> None:
+        """A fault of ours, or an interruption that came when the application had just ended."""
+        self._slot.end(connection.cell)
+        if not isinstance(error, Interrupted):
+            self._exchange.complain(_FAULT, error)
+
+    def _come_back(self, hand: Hand, connection: Connection, response: Response | None) -> None:
+        """The connection is the loop's again. In the plainest case that is all, and the loop need not know."""
+        if self._is_child:
+            leave.child(1)
+        hand.let_go()
+        if (
+            response is not None
+            and response.keep
+            and connection.watched == READABLE
+            and not (connection.output or connection.buffer or connection.has_left)
+            and connection.incoming is None
+        ):
+            self._clients.running.pop(connection, None)
+            connection.response = None
+            self._clients.rest(connection, hand.exchange.now)
+            if connection.watched == READABLE:
+                return
+            response = _HAS_RESTED
+        self._done.append((connection, response))
+        self._ring()
+
+    def _ring(self) -> None:
+        """Let who has the loop look what has come back."""
+        if not self._has_rung:
+            self._has_rung = True
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._ringer, b"\0")
+
+    def _be_a_child(self) -> None:
+        """In a child that the application has forked, where this thread is the only one: it must not go on as ours."""
+        self._is_child = True
+        self._inline.clear()
