@@ -68,7 +68,7 @@ class ConcurrentClients(Clients):
         if self._leave_to_application(connection):
             return
         response = connection.response
-        if response is not None and response.head_sent and connection.has_ended():
+        if response is not None and response.head_sent and not response.complete and connection.has_ended():
             self._leave_alone(connection)
         elif connection.watched:
             connection.watched = self._loop.quieten(connection.fd)

@@ -103,14 +103,12 @@ class ThreadWorker(SyncWorker):
         if not self._grow():
             raise RuntimeError("the system gives this worker no thread")
         self._pass_loop_on()
-        while not self._is_over:
-            self._watch_leader()
-            self._gate.acquire()
+        self._watch_leader()
         if self._fault is not None:
             raise self._fault
 
     def _watch_leader(self) -> None:
-        """Until it runs nothing; when one request keeps the loop, another thread gets that."""
+        """Until all is over: when one request keeps the loop, another thread gets that. Parked while nothing runs."""
         seen = -1
         while not self._is_over:
             sleep(WATCH_S)
@@ -121,7 +119,7 @@ class ThreadWorker(SyncWorker):
             else:
                 self._is_parked = True
                 if not self._inline and not self._is_over:  # each side writes before it reads
-                    return
+                    self._gate.acquire()
                 self._is_parked = False
 
     def _overtake(self) -> None:
