@@ -13,12 +13,8 @@ from .connection import IDLE, RECEIVE_SIZE, RUNNING, Connection
 from .loop import GONE
 
 
-class Interrupted(BaseException):
-    """Raised in an application that waits: it shall come to its end."""
-
-
-class ClientLeft(Interrupted):
-    """Nobody waits for its answer any more."""
+class ClientLeft(BaseException):
+    """Raised in an application that waits while nobody waits for its answer any more."""
 
 
 class ConcurrentClients(Clients):

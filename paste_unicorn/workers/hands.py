@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 
 from . import own_thread
-from .concurrent_clients import Interrupted
 from .connection import Connection
 from .exchange import Exchange
 
@@ -44,7 +43,7 @@ class Hand:
         self.ident = threading.get_ident()
         target(self)
 
-    def interrupt(self, connection: Connection, error: type[Interrupted]) -> None:
+    def interrupt(self, connection: Connection, error: type[BaseException]) -> None:
         """Raise this in the application, if it still runs this connection's request. From any thread."""
         with self.lock:
             if self.connection is connection:
@@ -61,5 +60,5 @@ class Hand:
                         self._interrupted = False
                         _raise_nothing_in(self.ident, None)  # what has not been raised yet never will
                 return
-            except Interrupted:
+            except BaseException:  # the interruption; it comes once
                 continue

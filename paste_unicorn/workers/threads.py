@@ -30,11 +30,12 @@ from ..http.parser import Head
 from ..process import leave
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.gateway import Response
-from .concurrent_clients import ClientLeft, ConcurrentClients, Interrupted
+from .concurrent_clients import ClientLeft, ConcurrentClients
 from .connection import IDLE, RUNNING, Connection
 from .hands import Hand
 from .leaving import TICK_S
 from .loop import READABLE
+from .overtime import RequestTimeout, Run
 from .sync import SyncWorker
 
 monotonic, sleep = time.monotonic, time.sleep
@@ -44,6 +45,7 @@ SLOW_S = 0.002  # a request that takes longer is slow
 # Requests after a slow one before which the loop is passed on: as many as cost together what one costs that keeps it.
 WARY_FOR = 300
 _HAS_RESTED: Any = object()  # in the place of a response: the connection rests, but may not be watched
+_INTERRUPTIONS = (ClientLeft, RequestTimeout)
 _FAULT = "A fault of the server itself; one connection is dropped"
 
 
@@ -74,6 +76,10 @@ class ThreadWorker(SyncWorker):
         super().__init__(**given)
         self._threads = threads
         self._exchange.note_responses()
+        if self._overtime is not None:
+            self._overtime.current = self._this_hand
+            self._overtime.interrupt = self._interrupt
+            self._overtime.runs_several = True
         self._hands: list[Hand] = []
         self._free: list[Hand] = []  # those that are parked
         self._leader: Hand  # who has the loop
@@ -166,6 +172,8 @@ class ThreadWorker(SyncWorker):
 
     def _scan(self, now: float) -> None:
         super()._scan(now)
+        if self._overtime is not None:
+            self._overtime.let_go(self._clients)
         self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._hands[CELLS:])
 
     def _pass_loop_on(self) -> None:
@@ -296,6 +304,16 @@ class ThreadWorker(SyncWorker):
         self._clients.running[connection] = hand
         hand.connection = connection
 
+    def _this_hand(self) -> Hand | None:
+        ident = threading.get_ident()
+        return next((hand for hand in self._hands if hand.ident == ident), None)
+
+    @staticmethod
+    def _interrupt(run: Run) -> None:
+        """By the thread that watches requests; one that still has the loop in its hand is about to lose it."""
+        run.is_interrupted = True
+        run.owner.interrupt(run.connection, RequestTimeout)
+
     # -- threads that do not have the loop ---------------------------------------------------------------------------
 
     def _be_a_hand(self, hand: Hand) -> None:
@@ -317,7 +335,7 @@ class ThreadWorker(SyncWorker):
             self._end()
         except _LoopIsGone:
             pass
-        except Interrupted:
+        except _INTERRUPTIONS:
             self._lose(hand)
         while self._waiting:
             self._run_next(hand)
@@ -337,10 +355,11 @@ class ThreadWorker(SyncWorker):
         hand.connection = connection
         try:
             if connection.has_left:
+                hand.exchange.skip(connection, head.line.raw)
                 self._come_back(hand, connection, None)
             else:
                 self._run_lent(hand, connection, head, body, length)
-        except Interrupted:
+        except _INTERRUPTIONS:
             self._lose(hand)
 
     def _run_lent(self, hand: Hand, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
@@ -365,7 +384,7 @@ class ThreadWorker(SyncWorker):
     def _complain_of(self, connection: Connection, error: BaseException) -> None:
         """A fault of ours, or an interruption that came when the application had just ended."""
         self._slot.end(connection.cell)
-        if not isinstance(error, Interrupted):
+        if not isinstance(error, _INTERRUPTIONS):
             self._exchange.complain(_FAULT, error)
 
     def _come_back(self, hand: Hand, connection: Connection, response: Response | None) -> None:
