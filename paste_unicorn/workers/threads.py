@@ -58,11 +58,22 @@ class ThreadClients(ConcurrentClients):
 
     running: dict[Connection, Hand]
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.to_interrupt: deque[Connection] = deque()
+
     def interrupt(self, connection: Connection) -> None:
         """Where it waits in Python, or as soon as it comes back from C."""
         hand = self.running.get(connection)
-        if hand is not None:
-            hand.interrupt(connection, ClientLeft)
+        if hand is None or not hand.interrupt(connection, ClientLeft, False):
+            self.to_interrupt.append(connection)
+
+    def interrupt_again(self) -> None:
+        """Those that were not in their application then. Who has been answered meanwhile needs none."""
+        for _ in range(len(self.to_interrupt)):
+            connection = self.to_interrupt.popleft()
+            if connection.has_left and connection in self.running:
+                self.interrupt(connection)
 
 
 class ThreadWorker(SyncWorker):
@@ -172,7 +183,10 @@ class ThreadWorker(SyncWorker):
 
     def _scan(self, now: float) -> None:
         super()._scan(now)
+        self._clients.interrupt_again()
         if self._overtime is not None:
+            for run in self._overtime.overdue():
+                self._interrupt(run)
             self._overtime.let_go(self._clients)
         self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._hands[CELLS:])
 
@@ -310,9 +324,8 @@ class ThreadWorker(SyncWorker):
 
     @staticmethod
     def _interrupt(run: Run) -> None:
-        """By the thread that watches requests; one that still has the loop in its hand is about to lose it."""
-        run.is_interrupted = True
-        run.owner.interrupt(run.connection, RequestTimeout)
+        """Also by the thread that watches requests."""
+        run.is_interrupted = run.owner.interrupt(run.connection, RequestTimeout, True)
 
     # -- threads that do not have the loop ---------------------------------------------------------------------------
 
