@@ -42,7 +42,8 @@ monotonic, sleep = time.monotonic, time.sleep
 
 WATCH_S = 0.005  # how often the main thread looks whether a request keeps the loop
 SLOW_S = 0.002  # a request that takes longer is slow
-# Requests after a slow one before which the loop is passed on: as many as cost together what one costs that keeps it.
+SOON = 100  # turns
+# Requests after slow ones before which the loop is passed on: as many as cost together what one costs that keeps it.
 WARY_FOR = 300
 _HAS_RESTED: Any = object()  # in the place of a response: the connection rests, but may not be watched
 _INTERRUPTIONS = (ClientLeft, RequestTimeout)
@@ -96,6 +97,7 @@ class ThreadWorker(SyncWorker):
         self._leader: Hand  # who has the loop
         self._inline: deque[Connection] = deque()  # whose request the leader runs, with the loop in its hand
         self._turns = 0  # requests that were run so
+        self._slow_turn = -SOON  # when a slow one was seen last
         self._wary = 0  # requests before which the loop is passed on
         self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
         self._done: deque[tuple[Connection, Response | None]] = deque()  # have run, and are the loop's again
@@ -283,8 +285,17 @@ class ThreadWorker(SyncWorker):
         connection.response = None
         connection.phase = IDLE
         if now - started > SLOW_S:
+            self._note_slow()
+        clients = self._clients
+        clients.finish(connection, response)
+        if connection.watched != READABLE:
+            clients.watch_again(connection)
+
+    def _note_slow(self) -> None:
+        """One alone may have been kept waiting by the system, a second one soon after it was not."""
+        if self._turns - self._slow_turn < SOON:
             self._wary = WARY_FOR
-        self._clients.finish(connection, response)
+        self._slow_turn = self._turns
 
     def _run_warily(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """The request may be slow, or no thread is free."""
@@ -385,7 +396,7 @@ class ThreadWorker(SyncWorker):
         except BaseException as error:
             self._complain_of(connection, error)
         if exchange.now - started > SLOW_S:
-            self._wary = WARY_FOR
+            self._note_slow()
         self._come_back(hand, connection, response)
 
     def _lose(self, hand: Hand) -> None:
