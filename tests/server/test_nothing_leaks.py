@@ -85,7 +85,8 @@ def test_pipelined_requests_are_not_hoarded(worker_class: str) -> None:
             sender.start()
             assert client.read_exactly(size * count).endswith(b"ready\n")
             sender.join(10)
-            assert peak_megabytes(pid) - before < 3, f"of {len(data) * count} bytes that the client sent"
+            most = 6 if worker_class == "threads" else 3  # each thread has a heap of its own
+            assert peak_megabytes(pid) - before < most, f"of {len(data) * count} bytes that the client sent"
 
 
 def test_answers_that_nobody_reads_are_not_hoarded(server: Server) -> None:
