@@ -133,9 +133,6 @@ BAD = [
         'prod.ini:4 [server:main] bind: "*:81", but line 3 says listen = *:80, and both are "bind"; keep one',
     ]),
     # What can't be passed over.
-    ("worker_class = gthread", [
-        f'{AT} worker_class: not there yet, so "gthread" is refused; sync, gevent and eventlet work today',
-    ]),
     ("worker_class = uvicorn.workers.UvicornWorker", [
         f'{AT} worker_class: "uvicorn.workers.UvicornWorker" runs applications of its own kind; a WSGI application, as '
         "Paste loads it, runs under sync",
@@ -147,7 +144,6 @@ BAD = [
     ("worker_class = quick", [
         f'{AT} worker_class: "quick" is not known; give one of sync, threads, gevent, eventlet',
     ]),
-    ("threads = 4", [f'{AT} threads: not there yet, so "4" is refused; raise `workers` meanwhile']),
     ("certfile = /etc/cert.pem", [
         f'{AT} certfile: not there yet, so "/etc/cert.pem" is refused; let a proxy in front (nginx, HAProxy) speak TLS '
         "meanwhile",
@@ -226,7 +222,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_lines(read: Read) -> None
         bind = 8080
         wrokers = 4
         timeout = soon
-        worker_class = gthread
+        worker_class = quick
         """
     )
     assert [problem.place.line for problem in resolved.problems] == [3, 4, 5, 6, 7]

@@ -197,6 +197,8 @@ NOTES = [
     ("max_requests = 0", "", ""),
     ("max_requests = 1000\nmax_worker_memory_kind = rss", "", ""),
     ("threads = 1\nworker_class = gunicorn.workers.sync.SyncWorker", "", ""),
+    ("worker_class = gevent\nthreads = 4", "warning",
+     "prod.ini:4 [server:main] threads: no effect with worker_class = gevent"),
     ("dirty_workers = 0", "", ""),
 ]  # fmt: skip
 

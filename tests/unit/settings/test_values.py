@@ -241,3 +241,21 @@ def test_a_daemon_under_systemd_is_refused(read: Read) -> None:
     assert [str(problem) for problem in read("daemon = true", {"NOTIFY_SOCKET": "/run/x"}).problems] == [
         "prod.ini:3 [server:main] daemon: systemd watches over this process, which a daemon would leave; leave it out"
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", ("sync", 1)),
+        ("threads = 3", ("threads", 3)),
+        ("worker_class = sync\nthreads = 3", ("threads", 3)),
+        ("worker_class = gthread", ("threads", 4)),
+        ("worker_class = threads\nthreads = 1", ("threads", 1)),
+    ],
+)
+def test_worker_class_and_number_of_threads_speak_for_each_other(
+    read: Read, lines: str, expected: tuple[str, int]
+) -> None:
+    settings = read(lines).settings
+    assert settings is not None
+    assert (settings.processes.worker_class, settings.processes.threads) == expected
