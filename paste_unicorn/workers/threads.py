@@ -27,6 +27,7 @@ from collections import deque
 from typing import IO, Any
 
 from ..http.parser import Head
+from ..http.refusals import Refused
 from ..process import leave
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.gateway import Response
@@ -37,6 +38,7 @@ from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import RequestTimeout, Run
 from .sync import SyncWorker
+from .waited import QUEUE_TIMEOUT
 
 monotonic, sleep = time.monotonic, time.sleep
 
@@ -69,6 +71,10 @@ class ThreadClients(ConcurrentClients):
         if hand is None or not hand.interrupt(connection, ClientLeft, False):
             self.to_interrupt.append(connection)
 
+    def judge_again(self, connection: Connection, head: Head) -> Refused | None:
+        """A request's turn has come: has it waited for too long (`queue_timeout`)?"""
+        return self.door.judge(connection, head) if self.door is not None else None
+
     def interrupt_again(self) -> None:
         """Those that were not in their application then. Who has been answered meanwhile needs none."""
         for _ in range(len(self.to_interrupt)):
@@ -100,7 +106,7 @@ class ThreadWorker(SyncWorker):
         self._slow_turn = -SOON  # when a slow one was seen last
         self._wary = 0  # requests before which the loop is passed on
         self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
-        self._done: deque[tuple[Connection, Response | None]] = deque()  # have run, and are the loop's again
+        self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # have run, and are the loop's again
         self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
         self._has_rung = False
         self._gate = threading.Lock()  # free: the main thread is to watch
@@ -220,7 +226,12 @@ class ThreadWorker(SyncWorker):
             return
         self._open_doors()
         while self._waiting:
-            self._run_beside(*self._waiting.popleft())
+            connection, head, body, length = self._waiting.popleft()
+            refused = self._clients.judge_again(connection, head)
+            if refused is None and not connection.has_left:
+                self._run_beside(connection, head, body, length)
+            self._done.append((connection, refused))
+            self._welcome_back()
 
     def _close_doors(self) -> None:
         if not self.is_full:
@@ -246,6 +257,9 @@ class ThreadWorker(SyncWorker):
                 connection.phase = IDLE  # what follows says what it waits for
                 if response is None:
                     clients.drop(connection)
+                    continue
+                if isinstance(response, Refused):
+                    self._guard(functools.partial(clients.refuse, refused=response, how=QUEUE_TIMEOUT), connection)
                     continue
                 self._guard(functools.partial(clients.finish, response=response), connection)
                 connection.has_left = False
@@ -378,11 +392,15 @@ class ThreadWorker(SyncWorker):
         self._clients.running[connection] = hand
         hand.connection = connection
         try:
-            if connection.has_left:
-                hand.exchange.skip(connection, head.line.raw)
-                self._come_back(hand, connection, None)
-            else:
+            refused = self._clients.judge_again(connection, head)
+            if refused is None and not connection.has_left:
                 self._run_lent(hand, connection, head, body, length)
+                return
+            if refused is None:
+                hand.exchange.skip(connection, head.line.raw)
+            hand.let_go()
+            self._done.append((connection, refused))
+            self._ring()
         except _INTERRUPTIONS:
             self._lose(hand)
 

@@ -97,6 +97,8 @@ def test_a_reload_changes_the_number_of_workers_and_the_timeout(worker_class: st
             report = traffic.finish()
         assert report.losses == {}
         assert report["idle"].answered == 2 * IDLE
+        if worker_class == "threads":  # there a request that computes keeps nobody from making progress
+            return
         with site.server.connect(30.0) as client:
             client.send(b"GET /spin?20 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             site.server.wait_for_log("has made no progress within timeout (1 s)")
