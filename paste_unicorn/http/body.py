@@ -73,6 +73,7 @@ class ChunkedBody:
 
     __slots__ = (
         "_field_limit", "_fields_limit", "_held", "_length", "_line", "_overhead", "_remaining", "_state", "_trailers",
+        "between",
     )  # fmt: skip
 
     def __init__(self, limit_request_fields: int, limit_request_field_size: int) -> None:
@@ -81,6 +82,7 @@ class ChunkedBody:
         self._state = _SIZE
         self._remaining = 0  # of the data of this chunk
         self._held = b""  # the beginning of a line, or of the CRLF after data
+        self.between = b""  # what comes after `ahead` bytes, if the next chunk is like the one before
         self._line = b"no line"  # of the chunk before, and its size: most are alike
         self._length = 0
         self._overhead = 0
@@ -129,35 +131,36 @@ class ChunkedBody:
         """So many bytes that come next are the body's own."""
         return self._remaining if self._state == _DATA else 0
 
-    @property
-    def between(self) -> bytes:
-        """What comes after those, if the next chunk is like this one."""
-        return b"\r\n%b\r\n" % self._line
-
     def skip(self, count: int, with_between: bool = False) -> bool:
         """So many of them, at most `ahead`, were taken without `feed`, and then `between`; whether that was the end."""
         self._remaining -= count
         if not self._remaining:
-            self._state = _DATA_END
             if with_between:
-                self._begin_chunk(self._line, 0, len(self._line))
+                self._count_chunk(self._line, self._length)
+            else:
+                self._state = _DATA_END
         return False
 
     def _begin_chunk(self, data: bytes, start: int, end: int) -> None:
         line = data[start:end]
         if line == self._line:
-            length = self._remaining = self._length
+            length = self._length
         else:
             self._check_chunk_line(line)
             match = grammar.CHUNK_LINE.fullmatch(line)
             if match is None:
                 raise Refused(BAD_CHUNK)
-            length = self._remaining = self._length = int(match[1], 16)
+            length = self._length = int(match[1], 16)
             self._line = line
+            self.between = b"\r\n%b\r\n" % line
+        self._count_chunk(line, length)
+        self._state = _DATA if length else _TRAILER
+
+    def _count_chunk(self, line: bytes, length: int) -> None:
+        self._remaining = length
         self._overhead = max(0, self._overhead + len(line) - _FREE_PER_CHUNK - 2 * length)
         if self._overhead > _OVERHEAD_LIMIT:
             raise Refused(CHUNK_OVERHEAD)
-        self._state = _DATA if length else _TRAILER
 
     def _hold(self, rest: bytes) -> None:
         """Keep what is not yet a line, unless it can't become one any more."""
