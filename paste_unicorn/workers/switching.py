@@ -8,12 +8,13 @@ nothing of what the application returns. When that has returned the connection i
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
 from socket import MSG_PEEK, SHUT_RDWR
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ..http.parser import Head
@@ -58,6 +59,10 @@ class Taken:
 
     def shutdown(self, how: int) -> None:
         """That was done."""
+
+    def recv(self, size: int, flags: int = 0) -> NoReturn:
+        """Asked by another thread, which has the loop, and did not know."""
+        raise OSError(errno.EBADF, "this connection is the application's")
 
 
 class Offer:

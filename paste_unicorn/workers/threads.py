@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import socket
 import threading
 import time
 from collections import deque
@@ -37,6 +38,7 @@ from .hands import Hand
 from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import RequestTimeout, Run
+from .switching import Switching
 from .sync import SyncWorker
 from .waited import QUEUE_TIMEOUT
 
@@ -94,6 +96,7 @@ class ThreadWorker(SyncWorker):
         super().__init__(**given)
         self._threads = threads
         self._exchange.note_responses()
+        self._switching = Switching(socket.socket)
         if self._overtime is not None:
             self._overtime.current = self._this_hand
             self._overtime.interrupt = self._interrupt
@@ -269,7 +272,7 @@ class ThreadWorker(SyncWorker):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
-        if self._wary or not self._free:
+        if self._wary or not self._free or head.asks_to_switch:
             self._run_warily(connection, head, body, length)
             return
         hand, loop_exchange, inline = self._leader, self._exchange, self._inline
@@ -312,7 +315,7 @@ class ThreadWorker(SyncWorker):
         self._slow_turn = self._turns
 
     def _run_warily(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
-        """The request may be slow, or no thread is free."""
+        """The request may be slow, or last for ever; or no thread is free."""
         if not (self._free or self._grow()):
             connection.phase = RUNNING
             connection.deadline = float("inf")
@@ -320,8 +323,8 @@ class ThreadWorker(SyncWorker):
             self._close_doors()
             if self._free:  # since just now: each side writes before it reads
                 self._look_for_room()
-        elif self._wary:
-            self._wary -= 1
+        elif self._wary or head.asks_to_switch:
+            self._wary = max(0, self._wary - 1)
             self._run_beside(connection, head, body, length)
         else:
             self._run_request(connection, head, body, length)
@@ -410,7 +413,10 @@ class ThreadWorker(SyncWorker):
         exchange.now = started = monotonic()
         response = None
         try:
-            response = exchange.run(connection, head, body, head.keep, length)
+            if head.asks_to_switch:
+                response = self._switching.run(exchange, connection, head, body, length)
+            else:
+                response = exchange.run(connection, head, body, head.keep, length)
         except BaseException as error:
             self._complain_of(connection, error)
         if exchange.now - started > SLOW_S:

@@ -23,11 +23,12 @@ OPENING = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["gevent", "eventlet"])
+@pytest.fixture(scope="module", params=["gevent", "eventlet", "threads"])
 def board(request: pytest.FixtureRequest, samples: Callable[[str], Sample]) -> Iterator[Server]:
-    """As it stands in the ini, and with one word changed."""
+    """As it stands in the ini, and with another class; of threads one for each who is there."""
     picked = samples("websocket.ini")
-    text, count = re.subn(r"(?m)^worker_class = gevent$", f"worker_class = {request.param}", picked.ini.read_text())
+    wanted = "threads\nthreads = 40" if request.param == "threads" else request.param
+    text, count = re.subn(r"(?m)^worker_class = \w+$", f"worker_class = {wanted}", picked.ini.read_text())
     assert count == 1
     picked.ini.write_text(text)
     with serve(picked.ini, port=picked.port) as server:

@@ -16,9 +16,9 @@ from support.server import Server, serve, wait_for
 from support.switching import SWITCHED
 from support.websockets import WebSocket
 
-WORKER_CLASSES = ("gevent", "eventlet")
+WORKER_CLASSES = ("threads", "gevent", "eventlet")
 APPLICATION = "paste.app_factory = support.switching:make_app"
-SETTINGS = {"accesslog": "-", "access_log_format": "%%(r)s %%(s)s %%(B)s %%(X)s"}
+SETTINGS = {"threads": "120", "accesslog": "-", "access_log_format": "%%(r)s %%(s)s %%(B)s %%(X)s"}
 ASKS = (("Connection", "Upgrade"), ("Upgrade", "echo"))
 
 
