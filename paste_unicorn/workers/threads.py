@@ -229,10 +229,15 @@ class ThreadWorker(SyncWorker):
             return
         self._open_doors()
         while self._waiting:
-            connection, head, body, length = self._waiting.popleft()
+            try:
+                connection, head, body, length = self._waiting.popleft()
+            except IndexError:  # a thread that has just come free has taken it
+                return
             refused = self._clients.judge_again(connection, head)
             if refused is None and not connection.has_left:
                 self._run_beside(connection, head, body, length)
+            if refused is None:
+                self._exchange.skip(connection, head.line.raw)
             self._done.append((connection, refused))
             self._welcome_back()
 
@@ -319,6 +324,8 @@ class ThreadWorker(SyncWorker):
         if not (self._free or self._grow()):
             connection.phase = RUNNING
             connection.deadline = float("inf")
+            if not connection.watched:
+                self._clients.watch(connection)  # it may go meanwhile
             self._waiting.append((connection, head, body, length))
             self._close_doors()
             if self._free:  # since just now: each side writes before it reads
