@@ -23,9 +23,9 @@ HOST = b"Host: localhost"
 CROWD = 500
 PATIENCE_S = 60.0
 
-# What they were doing. Where requests run one after the other, an application that waits for ever would keep the others
-# waiting, so there it waits for a moment.
-ONE_BY_ONE = ("sync",)
+# What they were doing. Where hundreds can't run at once, an application that waits for ever would keep the others waiting,
+# so there it waits for a moment.
+GREEN = ("gevent", "eventlet")
 KINDS = {
     "sized uploads": lambda wait_s: post(b"Content-Length: 1000000", body=b"x" * 70_000, target=b"/take"),
     "chunked uploads": lambda wait_s: post(b"Transfer-Encoding: chunked", body=b"ffff\r\nxyz", target=b"/take"),
@@ -76,13 +76,13 @@ def wait_until_nothing_is_left(server: Server, before: dict[str, Any]) -> dict[s
 def test_nothing_is_left_of_hundreds_that_disappear(
     server: Server, worker_class: str, log_start: int, kind: str
 ) -> None:
-    wait_s = b"0.001" if worker_class in ONE_BY_ONE else b"3600"
+    wait_s = b"3600" if worker_class in GREEN else b"0.001"
     requests = [make(wait_s) for name, make in KINDS.items() if kind in (name, "all of them")]
     count = CROWD // len(requests)
     before = state(server)
     with contextlib.ExitStack() as stack:
         clients = [one for data in requests for one in stack.enter_context(crowd(server.address, count, data))]
-        if worker_class not in ONE_BY_ONE:
+        if worker_class in GREEN:
             wait_for(lambda: state(server)["started"] == before["started"] + CROWD, "all of them run", PATIENCE_S)
         for number, client in enumerate(clients):
             if number % 2:
@@ -105,13 +105,13 @@ def test_nothing_is_left_of_hundreds_that_disappear(
 def test_who_has_ended_its_side_before_a_stream_begins_gets_all_of_it(
     server: Server, worker_class: str, version: bytes, tmp_path: Path
 ) -> None:
-    """Where others can run meanwhile it is asked whether it is still there: by a 100, which HTTP/1.0 does not know."""
+    """Greenlets ask meanwhile whether it is still there: by a 100, which HTTP/1.0 does not know."""
     gate = tmp_path / "gate"
     events = [f"id: {number}\ndata: event {number}\n\n".encode() for number in range(3)]
     with server.connect() as client:
         client.send(get(HOST, target=f"/events?count=3&late=1&gate={gate}".encode(), version=version))
         client.end()
-        if worker_class not in ONE_BY_ONE and version == b"HTTP/1.1":
+        if worker_class in GREEN and version == b"HTTP/1.1":
             assert client.read_head()[:2] == (100, "Continue")
         assert client.is_silent(1.5)
         for number in range(3):
