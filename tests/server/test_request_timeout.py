@@ -158,7 +158,7 @@ def test_an_application_may_extend_its_time(worker_class: str) -> None:
         assert time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
+@pytest.mark.parametrize("worker_class", ["threads", "gevent", "eventlet"])
 def test_a_connection_that_was_taken_over_has_no_deadline(worker_class: str) -> None:
     settings = {"workers": "1", "worker_class": worker_class, "request_timeout": str(LIMIT_S)}
     with (
