@@ -23,8 +23,8 @@ HOST = b"Host: localhost"
 CROWD = 500
 PATIENCE_S = 60.0
 
-# What they were doing. Where hundreds can't run at once, an application that waits for ever would keep the others waiting,
-# so there it waits for a moment.
+# What they were doing. Where hundreds can't run at once, an application that waits for ever would keep the others
+# waiting, so there it waits for a moment.
 GREEN = ("gevent", "eventlet")
 KINDS = {
     "sized uploads": lambda wait_s: post(b"Content-Length: 1000000", body=b"x" * 70_000, target=b"/take"),
