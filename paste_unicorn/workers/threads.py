@@ -25,6 +25,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import IO, Any
 
 from ..http.parser import Head
@@ -66,6 +67,11 @@ class ThreadClients(ConcurrentClients):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.to_interrupt: deque[Connection] = deque()
+        self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
+
+    def readable(self, connection: Connection) -> None:
+        if self.pass_on is None or not self.pass_on(connection):
+            super().readable(connection)
 
     def interrupt(self, connection: Connection) -> None:
         """Where it waits in Python, or as soon as it comes back from C."""
@@ -246,10 +252,17 @@ class ThreadWorker(SyncWorker):
             self.is_full = True
             self._listening.unwatch()
             self._handoff.unwatch()
+            if self._handoff.gives and self._scoreboard.workers > 1:
+                self._clients.pass_on = self._pass_on
+
+    def _pass_on(self, connection: Connection) -> bool:
+        """Whether a sibling has it from now on, with whatever it asks."""
+        return self._handoff.can_travel(connection) and self._handoff.give(connection, True)
 
     def _open_doors(self) -> None:
         if self.is_full:
             self.is_full = False
+            self._clients.pass_on = None
             self._listening.resume(monotonic())
             if self._may_take():
                 self._handoff.watch()
