@@ -10,8 +10,7 @@ There is one thread more than may run requests, so that the loop always has one.
 accepts nothing, and what asks for more is passed on to siblings, or waits here for its turn.
 
 Connections belong to who has the loop, a running one to who runs it. It comes back through `_done`, or by its phase
-alone where nothing is left to be done. No lock is held while anything runs: who takes the only item out of `_inline`
-has the loop (to pop from a deque is atomic).
+alone where nothing is left to be done.
 
 Hot: `_run_request` is called once a request.
 """
@@ -22,10 +21,8 @@ import contextlib
 import functools
 import os
 import socket
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import IO, Any
 
 from ..http.parser import Head
@@ -33,23 +30,20 @@ from ..http.refusals import Refused
 from ..process import leave
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.gateway import Response
-from .concurrent_clients import ClientLeft, ConcurrentClients
+from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection
 from .hands import Hand
 from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import RequestTimeout, Run
+from .pool import SLOW_S, Pool
 from .switching import Switching
 from .sync import SyncWorker
+from .thread_clients import ThreadClients
 from .waited import QUEUE_TIMEOUT
 
-monotonic, sleep = time.monotonic, time.sleep
+monotonic = time.monotonic
 
-WATCH_S = 0.005  # how often the main thread looks whether a request keeps the loop
-SLOW_S = 0.002  # a request that takes longer is slow
-SOON = 100  # turns
-# Requests after slow ones before which the loop is passed on: as many as cost together what one costs that keeps it.
-WARY_FOR = 300
 _HAS_RESTED: Any = object()  # in the place of a response: the connection rests, but may not be watched
 _INTERRUPTIONS = (ClientLeft, RequestTimeout)
 _FAULT = "A fault of the server itself; one connection is dropped"
@@ -57,38 +51,6 @@ _FAULT = "A fault of the server itself; one connection is dropped"
 
 class _LoopIsGone(BaseException):
     """The thread that ran a request within its round does not have the loop any more."""
-
-
-class ThreadClients(ConcurrentClients):
-    """Connections, each of those that run with a thread of its own."""
-
-    running: dict[Connection, Hand]
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.to_interrupt: deque[Connection] = deque()
-        self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
-
-    def readable(self, connection: Connection) -> None:
-        if self.pass_on is None or not self.pass_on(connection):
-            super().readable(connection)
-
-    def interrupt(self, connection: Connection) -> None:
-        """Where it waits in Python, or as soon as it comes back from C."""
-        hand = self.running.get(connection)
-        if hand is None or not hand.interrupt(connection, ClientLeft, False):
-            self.to_interrupt.append(connection)
-
-    def judge_again(self, connection: Connection, head: Head) -> Refused | None:
-        """A request's turn has come: has it waited for too long (`queue_timeout`)?"""
-        return self.door.judge(connection, head) if self.door is not None else None
-
-    def interrupt_again(self) -> None:
-        """Those that were not in their application then. Who has been answered meanwhile needs none."""
-        for _ in range(len(self.to_interrupt)):
-            connection = self.to_interrupt.popleft()
-            if connection.has_left and connection in self.running:
-                self.interrupt(connection)
 
 
 class ThreadWorker(SyncWorker):
@@ -100,30 +62,19 @@ class ThreadWorker(SyncWorker):
 
     def __init__(self, *, threads: int, **given: Any) -> None:
         super().__init__(**given)
-        self._threads = threads
         self._exchange.note_responses()
         self._switching = Switching(socket.socket)
+        self._pool = Pool(threads, self._exchange, self._lend)
+        self._pool.life = self._be_a_hand
         if self._overtime is not None:
-            self._overtime.current = self._this_hand
+            self._overtime.current = self._pool.this_hand
             self._overtime.interrupt = self._interrupt
             self._overtime.runs_several = True
-        self._hands: list[Hand] = []
-        self._free: list[Hand] = []  # those that are parked
-        self._leader: Hand  # who has the loop
-        self._inline: deque[Connection] = deque()  # whose request the leader runs, with the loop in its hand
-        self._turns = 0  # requests that were run so
-        self._slow_turn = -SOON  # when a slow one was seen last
-        self._wary = 0  # requests before which the loop is passed on
         self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
         self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # have run, and are the loop's again
         self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
         self._has_rung = False
-        self._gate = threading.Lock()  # free: the main thread is to watch
-        self._gate.acquire()
-        self._is_parked = False  # so is the main thread
-        self._is_over = False
         self._is_child = False  # of an application that has forked
-        self._fault: Exception | None = None  # of the server itself
 
     # -- the main thread ---------------------------------------------------------------------------------------------
 
@@ -134,49 +85,18 @@ class ThreadWorker(SyncWorker):
             os.set_blocking(fd, False)
         self._loop.add(self._bell)
         os.register_at_fork(after_in_child=self._be_a_child)
-        if not self._grow():
+        if not self._pool.has_free():
             raise RuntimeError("the system gives this worker no thread")
-        self._pass_loop_on()
-        self._watch_leader()
-        if self._fault is not None:
-            raise self._fault
-
-    def _watch_leader(self) -> None:
-        """Until all is over: when one request keeps the loop, another thread gets that. Parked while nothing runs."""
-        seen = -1
-        while not self._is_over:
-            sleep(WATCH_S)
-            if seen != self._turns:
-                seen = self._turns
-            elif self._inline:
-                self._overtake()
-            else:
-                self._is_parked = True
-                if not self._inline and not self._is_over:  # each side writes before it reads
-                    self._gate.acquire()
-                self._is_parked = False
-
-    def _overtake(self) -> None:
-        hand = self._leader
-        with hand.lock:
-            try:
-                connection = self._inline.pop()
-            except IndexError:
-                return
-            self._lend(connection, hand)
-        self._wary = WARY_FOR
-        self._pass_loop_on()
-
-    def _wake_watcher(self) -> None:
-        self._is_parked = False
-        with contextlib.suppress(RuntimeError):  # it had not parked after all
-            self._gate.release()
+        self._pool.pass_loop_on()
+        self._pool.watch()
+        if self._pool.fault is not None:
+            raise self._pool.fault
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def _lead(self, hand: Hand) -> None:
         """Go round until the loop is taken away (_LoopIsGone), or all is over."""
-        self._leader = hand
+        self._pool.leader = hand
         rounds = self._rounds()
         next(rounds)
         go_round, poll, leaving = rounds.send, self._loop.poll, self._leaving
@@ -205,34 +125,14 @@ class ThreadWorker(SyncWorker):
             for run in self._overtime.overdue():
                 self._interrupt(run)
             self._overtime.let_go(self._clients)
-        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._hands[CELLS:])
-
-    def _pass_loop_on(self) -> None:
-        """To a thread that is free; there is one."""
-        self._leader = hand = self._free.pop()
-        hand.gate.release()
-
-    def _grow(self) -> bool:
-        """One more thread, if there may be one more: whether one is free now."""
-        number = len(self._hands) + 1
-        if number > self._threads + 1:
-            return False
-        hand = Hand(number, min(number - 1, CELLS), self._exchange.for_another_thread())
-        try:
-            hand.start(self._be_a_hand)
-        except RuntimeError as error:
-            self._exchange.complain(f"Only {number - 2} threads run requests", error)
-            self._threads = number - 2
-            return False
-        self._hands.append(hand)
-        self._free.append(hand)
-        return True
+        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
 
     def _look_for_room(self) -> None:
         """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""
-        if not (self._free or self._grow()):
+        if not self._pool.has_free():
             self._close_doors()
-            return
+            if not self._pool.free:  # since just now: each side writes before it reads
+                return
         self._open_doors()
         while self._waiting:
             try:
@@ -290,17 +190,18 @@ class ThreadWorker(SyncWorker):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
-        if self._wary or not self._free or head.asks_to_switch:
+        pool = self._pool
+        if pool.wary or not pool.free or head.asks_to_switch:
             self._run_warily(connection, head, body, length)
             return
-        hand, loop_exchange, inline = self._leader, self._exchange, self._inline
+        hand, loop_exchange, inline = pool.leader, self._exchange, pool.inline
         exchange = hand.exchange
         connection.phase = RUNNING
         connection.cell = hand.cell
-        self._turns += 1
+        pool.turns += 1
         inline.append(connection)
-        if self._is_parked:
-            self._wake_watcher()
+        if pool.is_parked:
+            pool.wake_watcher()
         exchange.now = started = loop_exchange.now
         response = None
         try:
@@ -320,40 +221,35 @@ class ThreadWorker(SyncWorker):
         connection.response = None
         connection.phase = IDLE
         if now - started > SLOW_S:
-            self._note_slow()
+            self._pool.note_slow()
         clients = self._clients
         clients.finish(connection, response)
         if connection.watched != READABLE:
             clients.watch_again(connection)
 
-    def _note_slow(self) -> None:
-        """One alone may have been kept waiting by the system, a second one soon after it was not."""
-        if self._turns - self._slow_turn < SOON:
-            self._wary = WARY_FOR
-        self._slow_turn = self._turns
-
     def _run_warily(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """The request may be slow, or last for ever; or no thread is free."""
-        if not (self._free or self._grow()):
+        pool = self._pool
+        if not pool.has_free():
             connection.phase = RUNNING
             connection.deadline = float("inf")
             if not connection.watched:
                 self._clients.watch(connection)  # it may go meanwhile
             self._waiting.append((connection, head, body, length))
             self._close_doors()
-            if self._free:  # since just now: each side writes before it reads
+            if pool.free:  # as above
                 self._look_for_room()
-        elif self._wary or head.asks_to_switch:
-            self._wary = max(0, self._wary - 1)
+        elif pool.wary or head.asks_to_switch:
+            pool.wary = max(0, pool.wary - 1)
             self._run_beside(connection, head, body, length)
         else:
             self._run_request(connection, head, body, length)
 
     def _run_beside(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """Give the loop away, then run the request. Raises _LoopIsGone when all is done."""
-        hand = self._leader
+        hand = self._pool.leader
         self._lend(connection, hand)
-        self._pass_loop_on()
+        self._pool.pass_loop_on()
         self._run_lent(hand, connection, head, body, length)
         raise _LoopIsGone
 
@@ -365,10 +261,6 @@ class ThreadWorker(SyncWorker):
             self._clients.watch(connection)
         self._clients.running[connection] = hand
         hand.connection = connection
-
-    def _this_hand(self) -> Hand | None:
-        ident = threading.get_ident()
-        return next((hand for hand in self._hands if hand.ident == ident), None)
 
     @staticmethod
     def _interrupt(run: Run) -> None:
@@ -384,27 +276,21 @@ class ThreadWorker(SyncWorker):
             try:
                 self._lead_and_run(hand)
             except Exception as error:
-                self._fault = error
-                self._end()
-            self._free.append(hand)
+                self._pool.end(error)
+            self._pool.free.append(hand)
             if self.is_full:
                 self._ring()
 
     def _lead_and_run(self, hand: Hand) -> None:
         try:
             self._lead(hand)
-            self._end()
+            self._pool.end()
         except _LoopIsGone:
             pass
         except _INTERRUPTIONS:
             self._lose(hand)
         while self._waiting:
             self._run_next(hand)
-
-    def _end(self) -> None:
-        self._is_over = True
-        if self._is_parked:
-            self._wake_watcher()
 
     def _run_next(self, hand: Hand) -> None:
         """The request that has waited longest, if nobody else has taken it just now."""
@@ -440,7 +326,7 @@ class ThreadWorker(SyncWorker):
         except BaseException as error:
             self._complain_of(connection, error)
         if exchange.now - started > SLOW_S:
-            self._note_slow()
+            self._pool.note_slow()
         self._come_back(hand, connection, response)
 
     def _lose(self, hand: Hand) -> None:
@@ -486,4 +372,4 @@ class ThreadWorker(SyncWorker):
     def _be_a_child(self) -> None:
         """In a child that the application has forked, where this thread is the only one: it must not go on as ours."""
         self._is_child = True
-        self._inline.clear()
+        self._pool.inline.clear()

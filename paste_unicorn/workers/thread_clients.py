@@ -1,0 +1,45 @@
+"""What happens on a connection while its thread runs, or while no thread is free."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..http.parser import Head
+from ..http.refusals import Refused
+from .concurrent_clients import ClientLeft, ConcurrentClients
+from .connection import Connection
+from .hands import Hand
+
+
+class ThreadClients(ConcurrentClients):
+    """Connections, each of those that run with a thread of its own. Owned by the thread that has the loop."""
+
+    running: dict[Connection, Hand]
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
+        self._to_interrupt: deque[Connection] = deque()
+
+    def readable(self, connection: Connection) -> None:
+        if self.pass_on is None or not self.pass_on(connection):
+            super().readable(connection)
+
+    def interrupt(self, connection: Connection) -> None:
+        """Where it waits in Python, or as soon as it comes back from C."""
+        hand = self.running.get(connection)
+        if hand is None or not hand.interrupt(connection, ClientLeft, False):
+            self._to_interrupt.append(connection)
+
+    def interrupt_again(self) -> None:
+        """Those that were not in their application then. Who has been answered meanwhile needs none."""
+        for _ in range(len(self._to_interrupt)):
+            connection = self._to_interrupt.popleft()
+            if connection.has_left and connection in self.running:
+                self.interrupt(connection)
+
+    def judge_again(self, connection: Connection, head: Head) -> Refused | None:
+        """A request's turn has come: has it waited for too long (`queue_timeout`)?"""
+        return self.door.judge(connection, head) if self.door is not None else None
