@@ -64,9 +64,17 @@ class ConcurrentClients(Clients):
         if self._leave_to_application(connection):
             return
         response = connection.response
-        if response is not None and response.head_sent and not response.complete and connection.has_ended():
-            self._leave_alone(connection)
-        elif connection.watched:
+        has_begun = response is not None and response.head_sent  # asked first: another thread may begin meanwhile
+        if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
+            if has_begun and connection.incoming is None:
+                self._leave_alone(connection)
+                return
+            connection.half_closed = not has_begun
+        self._quieten(connection)
+
+    def _quieten(self, connection: Connection) -> None:
+        """Until it has run, nothing is to be told of it but that its client has gone."""
+        if connection.watched:
             connection.watched = self._loop.quieten(connection.fd)
             if connection.phase is not RUNNING:  # another thread has just come to its end, and did not know
                 self.watch_again(connection)

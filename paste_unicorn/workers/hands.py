@@ -7,9 +7,11 @@ it is blocked in C. It is for the application only: what is ours sees by itself 
 from __future__ import annotations
 
 import ctypes
+import dis
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 from ..wsgi.gateway import respond
 from . import own_thread
@@ -20,6 +22,10 @@ NAME = "paste_unicorn thread {}"  # in `threading.enumerate()` and tracebacks
 
 _GATEWAY = respond.__module__
 _OURS = tuple(f"{__name__.partition('.')[0]}.{room}." for room in ("http", "ops", "process", "workers", "wsgi"))
+_WAIT = threading.Condition.wait.__code__  # below events, queues, semaphores and futures too
+_WAITING = frozenset(("wait", "sleep", "select", "poll"))
+_LOCKING = frozenset(("acquire", "__enter__", "_acquire_restore"))
+_LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))
 _NAME = ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 _raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(_NAME)
 _raise_nothing_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(_NAME)
@@ -51,15 +57,20 @@ class Hand:
     def interrupt(self, connection: Connection, error: type[BaseException], even_if_busy: bool) -> bool:
         """Raise this in the application, if it is there that this connection's request is. Whether that was done.
 
-        Where it computes, or is about to make something that it would lose, it is left alone at first: it is waiting
-        if it stands where it stood when it was asked before.
+        Only where it waits for time to pass or for news, and stands where it stood when it was asked before; with
+        `even_if_busy` also where it computes. Never where it waits for a lock: that would be its own when the exception
+        is raised, and nobody's to release.
         """
         with self.lock:
             if self.connection is not connection or self._interrupted:
                 return False
-            place = _place_in_application(self.ident)
+            frame = _frame_in_application(self.ident)
+            if frame is None:
+                return False
+            place = (id(frame), frame.f_lasti)
             is_same, self._place = place == self._place, place
-            if place is None or not (is_same or even_if_busy):
+            call = _called(frame)
+            if call in _LOCKING or not (even_if_busy or (is_same and call in _WAITING)):
                 return False
             self._interrupted = True
             _raise_in(self.ident, error)
@@ -79,7 +90,7 @@ class Hand:
                 continue
 
 
-def _place_in_application(ident: int) -> tuple[int, int] | None:
+def _frame_in_application(ident: int) -> FrameType | None:
     """Where this thread is in what the gateway has called; None in what that has called of ours: something of ours, a
     descriptor for instance, might be lost there. (What we call waits for nothing but clients.)
     """
@@ -87,8 +98,21 @@ def _place_in_application(ident: int) -> tuple[int, int] | None:
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
         if name == _GATEWAY:
-            return (id(innermost), innermost.f_lasti) if innermost is not frame and innermost is not None else None
+            return innermost if innermost is not frame else None
         if name.startswith(_OURS):
             return None
         frame = frame.f_back
     return None
+
+
+def _called(frame: FrameType) -> str:
+    """What was called there: the name that was looked up last."""
+    if frame.f_code is _WAIT:
+        return "wait"  # which acquires a lock of its own, and knows that this may be interrupted
+    name = ""
+    for step in dis.get_instructions(frame.f_code):
+        if step.offset > frame.f_lasti:
+            break
+        if step.opname in _LOOKUPS:
+            name = str(step.argval)
+    return name
