@@ -110,9 +110,10 @@ class ThreadWorker(SyncWorker):
 
     def _shared(self, fd: int, now: float) -> None:
         if fd == self._bell:
-            self._has_rung = False
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 64)
+            # Not before: a byte of one who rings between the two would be read, and nobody would ring again.
+            self._has_rung = False
             self._welcome_back()
             self._look_for_room()
         else:

@@ -43,6 +43,11 @@ def test_file_is_sent_from_its_position_as_python_sees_it(
         check_still_in_step(client)
 
 
+def wait_for_close(server: Server, key: str) -> None:
+    """The last byte may be with the client before."""
+    wait_for(lambda: json.loads(server.get(f"/is-closed?{key}").body), "the file is closed")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_length_of_the_application_is_kept(server: Server, kind: str) -> None:
     answer = server.get(target(kind=kind, length=SIZE))
@@ -77,11 +82,6 @@ def test_file_shorter_than_the_length_is_cut_so_that_the_client_can_tell(server:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def wait_for_close(server: Server, key: str) -> None:
-    """The last byte may be with the client before."""
-    wait_for(lambda: json.loads(server.get(f"/is-closed?{key}").body), "the file is closed")
-
-
 @pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "204 x")])
 def test_no_file_is_sent_where_no_body_may_be(server: Server, kind: str, method: str, status: str) -> None:
     with server.connect() as client:
