@@ -97,6 +97,10 @@ def warm_up(application: Callable[..., Any], settings: Settings, logs: Logs) -> 
         )  # fmt: skip
 
 
+def _no_upload(upload: bytes) -> None:
+    """There are no uploads yet."""
+
+
 class _Warming:
     """What all requests of a warm-up have in common."""
 
@@ -105,7 +109,9 @@ class _Warming:
         self._parser = make_parser(settings)
         self._answering = Answering(ResponseHeads(settings.requests.server_header), b"", use_sendfile=False)
         name, port = _server(settings.sockets.bind)
-        self._environs = make_environs(settings, error_fd, name, port, trusted=False)
+        self._environs = make_environs(
+            settings, error_fd, name, port, trusted=False, own={"gunicorn.uploads": _no_upload}
+        )  # fmt: skip
         host = "localhost" if name in _EVERY_ADDRESS else f"[{name}]" if ":" in name else name
         self._host = host if port == "80" else f"{host}:{port}"
 

@@ -23,7 +23,7 @@ WORDS = ["Hello, Zoë <3", "and once more"]
 def chat(request: pytest.FixtureRequest, samples: Callable[[str], Sample]) -> Iterator[Server]:
     """As it stands in the ini, and changed as its comment says."""
     comet = samples("comet.ini")
-    text, count = re.subn(r"(?m)^worker_class = gevent$", f"worker_class = {request.param}", comet.ini.read_text())
+    text, count = re.subn(r"(?m)^worker_class = \w+$", f"worker_class = {request.param}", comet.ini.read_text())
     assert count == 1
     comet.ini.write_text(text)
     with serve(comet.ini, port=comet.port) as server:

@@ -85,6 +85,8 @@ def test_the_environ_is_a_worker_s_and_the_application_is_told(prefix: str) -> N
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (prefix, "/refuses")
     assert environ["RAW_URI"] == f"{prefix}/refuses"
     assert list(environ) == list(here)
+    for one in (environ, here, again["environs"][0]):
+        assert one.pop("gunicorn.uploads")
     assert {key: value for key, value in environ.items() if key not in DIFFER} == {
         key: value for key, value in here.items() if key not in DIFFER
     }
