@@ -26,7 +26,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
 
 PIPE = 24 << 20  # bytes that the kernel may hold between the two sides of a connection here, generously
 LARGE = 64 << 20
-MEGABYTES = 8  # by which a worker may grow that streams something LARGE
+MEGABYTES = 16  # by which a worker may grow that streams something LARGE
 
 FRAMINGS = ("sized", "chunked")
 LINE = b"a line of a body " + b"." * 20_000 + b"\n"

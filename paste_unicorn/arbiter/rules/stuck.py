@@ -9,7 +9,7 @@ from ..events import TimePassed
 from ..state import Arbiter, Slot, SlotPhase, Suspicion
 
 ABORT_S = 1.0  # between the tracebacks and the KILL
-RECHECK_S = 0.25  # a worker that seems overdue gets another look: its heartbeat may be on its way
+RECHECK_S = 0.5  # a worker that seems overdue gets another look: on a busy machine its heartbeat may be on its way
 
 
 def end_overdue_workers(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

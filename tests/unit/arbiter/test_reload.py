@@ -87,7 +87,7 @@ def test_what_serves_is_watched_and_replaced_while_the_new_generation_comes() ->
     assert ForkWorker(1, 1, 3) in story.dies(101)
     last = story.now
     story.look({2: last}, after_s=30.1)
-    assert SignalWorker(102, "ABRT") in story.look({2: last}, after_s=0.3)
+    assert SignalWorker(102, "ABRT") in story.look({2: last}, after_s=0.6)
 
 
 def test_a_worker_of_the_old_one_that_is_born_too_late_is_told_to_go() -> None:

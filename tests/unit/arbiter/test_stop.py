@@ -156,7 +156,7 @@ def test_a_stuck_worker_is_ended_by_timeout_while_we_stop_too() -> None:
     last = story.now
     story.signal(Signal.TERM)
     story.look({1: last}, after_s=30.1)
-    assert SignalWorker(101, "ABRT") in story.look({1: last}, after_s=0.3)
+    assert SignalWorker(101, "ABRT") in story.look({1: last}, after_s=0.6)
 
 
 def test_a_template_that_still_loads_is_killed_by_a_stop() -> None:
