@@ -44,11 +44,13 @@ def test_a_stop_answers_all_that_the_kernel_accepted(
         for client in slow:
             client.send(f"GET /sleep?{SLOW_S} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         with Traffic(server.address, [HURRIED]) as traffic:
-            wait_for(lambda: queue_length(server.port) > BACKLOG, "the queue is full")
+            # Classes that run the slow requests beside others go on accepting: there it is seldom full, for a moment.
+            most = BACKLOG if worker_class == "sync" else 0
+            wait_for(lambda: queue_length(server.port) > most, "clients wait in the queue")
             stop(server)
             assert server.wait() == 0
             report = traffic.finish()
         assert [client.read_answer().body.partition(b" ")[0] for client in slow] == [b"v1"] * SLOW
         assert report["hurried"].failed == {}
-        assert report["hurried"].answered > BACKLOG
+        assert report["hurried"].answered > most
         assert " 0 lost\n" in server.log_text()
