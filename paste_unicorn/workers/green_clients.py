@@ -83,11 +83,8 @@ class GreenClients(ConcurrentClients):
                 return
         if connection.output:
             self._watch(connection, WRITABLE)
-        elif connection.watched:
+        else:
             self._quieten(connection)
-
-    def _quieten(self, connection: Connection) -> None:
-        connection.watched = self._loop.quieten(connection.fd)
 
     def _ask(self, connection: Connection, response: Response) -> None:
         """A 100, which says nothing to whoever has sent its request, and is ignored (RFC 9110 §15.2.1)."""
