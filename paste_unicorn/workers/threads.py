@@ -140,13 +140,19 @@ class ThreadWorker(SyncWorker):
                 connection, head, body, length = self._waiting.popleft()
             except IndexError:  # a thread that has just come free has taken it
                 return
-            refused = self._clients.judge_again(connection, head)
-            if refused is None and not connection.has_left:
+            if self._is_still_wanted(connection, head):
                 self._run_beside(connection, head, body, length)
-            if refused is None:
-                self._exchange.skip(connection, head.line.raw)
-            self._done.append((connection, refused))
             self._welcome_back()
+
+    def _is_still_wanted(self, connection: Connection, head: Head) -> bool:
+        """The turn of a request that waited has come. Else it is the loop's again, to be dropped or refused."""
+        refused = self._clients.judge_again(connection, head)
+        if refused is None:
+            if not connection.has_left:
+                return True
+            self._exchange.skip(connection, head.line.raw)
+        self._done.append((connection, refused))
+        return False
 
     def _close_doors(self) -> None:
         if not self.is_full:
@@ -302,15 +308,11 @@ class ThreadWorker(SyncWorker):
         self._clients.running[connection] = hand
         hand.connection = connection
         try:
-            refused = self._clients.judge_again(connection, head)
-            if refused is None and not connection.has_left:
+            if self._is_still_wanted(connection, head):
                 self._run_lent(hand, connection, head, body, length)
-                return
-            if refused is None:
-                hand.exchange.skip(connection, head.line.raw)
-            hand.let_go()
-            self._done.append((connection, refused))
-            self._ring()
+            else:
+                hand.let_go()
+                self._ring()
         except _INTERRUPTIONS:
             self._lose(hand)
 
