@@ -40,7 +40,7 @@ from .pool import SLOW_S, Pool
 from .switching import Switching
 from .sync import SyncWorker
 from .thread_clients import ThreadClients
-from .waited import QUEUE_TIMEOUT
+from .waited import QUEUE_TIMEOUT, has_gone
 
 monotonic = time.monotonic
 
@@ -148,7 +148,7 @@ class ThreadWorker(SyncWorker):
         """The turn of a request that waited has come. Else it is the loop's again, to be dropped or refused."""
         refused = self._clients.judge_again(connection, head)
         if refused is None:
-            if not connection.has_left:
+            if not (connection.has_left or has_gone(connection.fd)):  # the loop may not have seen it yet
                 return True
             self._exchange.skip(connection, head.line.raw)
         self._done.append((connection, refused))
