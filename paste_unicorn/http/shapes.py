@@ -2,7 +2,7 @@
 
 Hot where a head is new. To cut its lines and to look each up costs more than all the rest. So a few *shapes* are
 kept: what many blocks of fields had in common, as one text with gaps where the values differed. A head that fits a
-shape is that text with other values, which llhttp judges like all that is new.
+shape is that text with other values, which need no judge where they are printable, and are llhttp's else.
 
 Why nothing can hide in a gap: it begins behind "Name:", of a name that decides nothing; it has no CR, so it ends with
 its line; and what follows is the next line of the shape, or the end. So no line is added, left out or folded, and all
@@ -59,9 +59,15 @@ class Shapes:
             if raw != raw_fields:
                 rest = raw.decode("latin-1")
                 fresh = {}
+                is_plain = True
                 for key, literal in shape.gaps:
                     value, found, rest = rest.partition(literal)
-                    if not found or "\r" in value:
+                    # What is printable in latin-1 may stand in a value: VCHAR, obs-text and spaces (RFC 9110 §5.5).
+                    if not value.isprintable():
+                        if "\r" in value:
+                            break
+                        is_plain = False
+                    if not found:
                         break
                     fresh[key] = value.strip(" \t")
                 else:
@@ -76,13 +82,14 @@ class Shapes:
             line = self._read_line(raw_line)
         if not line.http11:
             return None
-        try:
-            # The line and what stands before the first gap were judged before, and leave nothing behind in llhttp.
-            self._judge(_ANY_LINE + raw_fields[shape.known :])
-        except httptools.HttpParserError:
-            # Those who look at each line will say why.
-            self._judge = httptools.HttpRequestParser(None).feed_data
-            return None
+        if not is_plain:
+            try:
+                # The line and what stands before the first gap were judged before, and leave nothing behind in llhttp.
+                self._judge(_ANY_LINE + raw_fields[shape.known :])
+            except httptools.HttpParserError:
+                # Those who look at each line will say why.
+                self._judge = httptools.HttpRequestParser(None).feed_data
+                return None
         if shape is not self._shapes[0]:
             self._shapes.remove(shape)
             self._shapes.insert(0, shape)

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RUNNING, WRITING, Connection, Phase
 
+NEVER = float("inf")  # as a deadline
 SCAN_INTERVAL_S = 0.25
 LINGER_S = 2.0  # how long we go on reading, and throwing away, after our last word
 FIRST_PIECE_S = 0.5  # how long a body that will be streamed may keep the application waiting for its first bytes
@@ -38,7 +39,7 @@ class Deadlines:
             HEAD: self.header_s,
             IDLE: self.keepalive_s,
             BODY: self.body_s,
-            RUNNING: float("inf"),
+            RUNNING: NEVER,
             WRITING: self.send_s,
             DRAINING: self.body_s,
             LINGERING: LINGER_S,

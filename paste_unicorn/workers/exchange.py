@@ -13,7 +13,6 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,7 +28,6 @@ from .summaries import RequestHooks, RequestSummary, ResponseSummary
 
 if TYPE_CHECKING:
     from ..http.parser import Head
-    from ..http.request import RequestLine
     from ..ops.logs import Logs
     from ..wsgi.environ import Environ
     from .overtime import Overtime, Run
@@ -64,7 +62,8 @@ class Exchange:
         self._durations_s: list[float] = []
         self._failures: list[int] = []  # a 1 for each exception of the application
         self._counting = False
-        self._make_response: Callable[[Answering, Connection, RequestLine, bool], Response] = Response
+        self._response_class = Response
+        self._notes_responses = False
         self.now = monotonic()  # when the previous request ended, or the loop woke up
         self.listened_at = self.now  # when the loop woke up
 
@@ -78,7 +77,9 @@ class Exchange:
         started = self.now
         cell = connection.cell
         slot.begin(cell, started, connection.peer_host, line.raw, head.body)
-        response = self._make_response(self._answering, connection, line, keep)
+        response = self._response_class(self._answering, connection, line, keep)
+        if self._notes_responses:
+            connection.response = response
         try:
             environ = connection.environs.make(head, connection.peer)
         except Refused as refused:
@@ -129,7 +130,8 @@ class Exchange:
 
     def note_responses(self) -> None:
         """Let connections know their response while it is being made: where several run at a time."""
-        self._make_response = _noted
+        self._notes_responses = True
+        self._response_class = _Noted
 
     def count_answers(self) -> None:
         """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
@@ -327,11 +329,6 @@ class _Noted(Response):
         connection = self._sink
         connection.half_closed = connection.half_closed or connection.has_ended()
         return super()._start_stream()
-
-
-def _noted(answering: Answering, connection: Connection, line: RequestLine, keep: bool) -> Response:
-    response = connection.response = _Noted(answering, connection, line, keep)
-    return response
 
 
 def _taken(numbers: list[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.file_wrapper import FileRegion
 from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection, SendLimits
+from .deadlines import NEVER
 from .green_clients import GreenClients
 from .leaving import TICK_S
 from .loop import READABLE
@@ -158,15 +159,14 @@ class GreenWorker(SyncWorker):
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         connection.phase = RUNNING
-        connection.deadline = float("inf")
-        lanes, lane = self._lanes, None
-        while lanes and (lane is None or lane.dead):
-            lane = lanes.pop()
+        lane = self._lanes.pop() if self._lanes else None
         if lane is None or lane.dead:
             lane = greenlet(self._lane, self._hub.greenlet)
-        self._clients.running[connection] = lane
         # Comes back when the application waits for something, or is done.
         lane.switch(connection, head, body, length)
+        if connection.phase is RUNNING:
+            connection.deadline = NEVER
+            self._clients.running[connection] = lane
         if self._is_over:
             raise _OutOfTheLoop
 
@@ -199,7 +199,7 @@ class GreenWorker(SyncWorker):
             self._slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook
                 self._exchange.complain(_FAULT, error)
-        del clients.running[connection]
+        clients.running.pop(connection, None)
         connection.response = None
         connection.phase = IDLE  # what follows says what it waits for
         if connection.cell < CELLS:

@@ -32,6 +32,7 @@ from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.gateway import Response
 from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection
+from .deadlines import NEVER
 from .hands import Hand
 from .leaving import TICK_S
 from .loop import READABLE
@@ -239,7 +240,7 @@ class ThreadWorker(SyncWorker):
         pool = self._pool
         if not pool.has_free():
             connection.phase = RUNNING
-            connection.deadline = float("inf")
+            connection.deadline = NEVER
             if not connection.watched:
                 self._clients.watch(connection)  # it may go meanwhile
             self._waiting.append((connection, head, body, length))
@@ -263,7 +264,7 @@ class ThreadWorker(SyncWorker):
     def _lend(self, connection: Connection, hand: Hand) -> None:
         """From now on it belongs to the thread that runs it."""
         connection.phase = RUNNING
-        connection.deadline = float("inf")
+        connection.deadline = NEVER
         if not connection.watched:
             self._clients.watch(connection)
         self._clients.running[connection] = hand

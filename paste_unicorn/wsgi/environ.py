@@ -70,40 +70,33 @@ class Environs:
         """
         memory = head.prepared
         if memory is None:
-            environ = self._build(head.line, head.block)
-        elif head.own is None:
-            ready = memory.get(self)
+            return {**self._build(head.line, head.block), **peer}
+        ready = memory.get(self)
+        if head.own is None:
             if ready is None:
                 ready = memory[self] = self._build(head.line, head.block)
-            environ = ready.copy()
-        else:
-            shape, fresh, _ = head.own
-            ready = memory.get(self)
-            if ready is None:
-                ready = memory[self] = self._share(shape)
-            if ready:
-                environ = ready.copy()
-                environ.update(fresh)
-                self._set_line(environ, head.line)
-            else:
-                environ = self._build(head.line, head.block)
-        environ.update(peer)
+            return {**ready, **peer}
+        shape, fresh, _ = head.own
+        if ready is None:
+            ready = memory[self] = self._share(shape)
+        if not ready:
+            return {**self._build(head.line, head.block), **peer}
+        environ = {**ready, **fresh, **peer}
+        self._set_line(environ, head.line)
         return environ
 
     def _share(self, shape: Shape) -> Environ:
         """Everything that heads of one shape share; nothing where their own values say more than themselves."""
         if self._trusted and any(key in self._scheme_keys for key, _ in shape.gaps):
             return {}
-        environ = self._base.copy()
-        environ.update(shape.environ)
+        environ = {**self._base, **shape.environ}
         if self._trusted:
             self._set_scheme(environ, shape.environ)
         return environ
 
     def _build(self, line: RequestLine, block: FieldBlock) -> Environ:
         """Everything that follows from the bytes of the head alone."""
-        environ = self._base.copy()
-        environ.update(block.environ)
+        environ = {**self._base, **block.environ}
         self._set_line(environ, line)
         if self._trusted:
             self._set_scheme(environ, block.environ)

@@ -72,8 +72,17 @@ class Server:
         return belonging(self.pid, self.mark, self.directory)
 
     def titled(self, start: str) -> list[Process]:
-        """Those whose title starts so, for example "unicorn: worker"."""
-        return [process for process in self.processes() if process.title.startswith(start)]
+        """Those whose title starts so, for example "unicorn: worker".
+
+        Without those that were forked a moment ago, and still have their parent's.
+        """
+        processes = self.processes()
+        titles = {process.pid: process.title for process in processes}
+        return [
+            process
+            for process in processes
+            if process.title.startswith(start) and process.title != titles.get(process.parent)
+        ]
 
     def connect(self, timeout_s: float = 10.0) -> Client:
         """A new connection; use it in a `with`."""
