@@ -125,6 +125,7 @@ _GUNICORN = "gunicorn --bind 127.0.0.1:{port} --workers 1 --timeout 600 --log-le
 def sides() -> list[Side]:
     return [
         Side("ours", _ours("sync"), OURS, "ours"),
+        Side("ours-threads", _ours("threads"), OURS, "ours"),
         Side("ours-gevent", _ours("gevent"), OURS_GREEN, "ours-green"),
         Side("ours-eventlet", _ours("eventlet"), OURS_GREEN, "ours-green"),
         Side("gunicorn", _program(_GUNICORN), GUNICORN, "gunicorn"),
