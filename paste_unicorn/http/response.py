@@ -20,6 +20,7 @@ from .refusals import Refusal
 CHUNK_ENDS = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSES = b"Connection: close\r\n\r\n"  # the end of a head
 
 # How a body is delimited (RFC 9112 §6.3).
 NO_BODY = 0  # none is sent, whatever the application gives

@@ -233,14 +233,14 @@ class Clients:
         """Enter the phase that fits what is unsent, unread or already here."""
         if connection.fd not in self.by_fd:
             return
+        if connection.close_when_sent and not connection.output:
+            self._say_goodbye(connection)
+            return
         now = monotonic()
         draining = connection.incoming is not None and not connection.close_when_sent
         if connection.output:
             self._watch(connection, WRITABLE | (READABLE if draining else 0))
             self._deadlines.start(connection, WRITING, now)
-            return
-        if connection.close_when_sent:
-            self._say_goodbye(connection, now)
             return
         self._watch(connection, READABLE)
         if draining:
@@ -281,7 +281,7 @@ class Clients:
             connection.incoming = None
         self.settle(connection)
 
-    def _say_goodbye(self, connection: Connection, now: float) -> None:
+    def _say_goodbye(self, connection: Connection) -> None:
         """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
         if not (connection.linger or connection.buffer or connection.incoming is not None):
             self.drop(connection)
@@ -295,7 +295,7 @@ class Clients:
             self.drop(connection)
             return
         self._watch(connection, READABLE)
-        self._deadlines.start(connection, LINGERING, now)
+        self._deadlines.start(connection, LINGERING, monotonic())
 
     def _cut(self, connection: Connection, response: Response) -> None:
         """The answer can't be completed: the client must be able to tell."""

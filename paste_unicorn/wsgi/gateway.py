@@ -17,6 +17,7 @@ from ..http.request import RequestLine
 from ..http.response import (
     CHUNK_ENDS,
     CHUNKED,
+    CLOSES,
     LAST_CHUNK,
     NO_BODY,
     SIZED,
@@ -78,7 +79,7 @@ class Response:
         self._sink = sink
         self._line = line
         self.keep = keep  # whether the connection may serve another request after this one
-        self.plain = keep and line.plain  # the head has nothing to say of the connection, and the body is not left out
+        self.plain = line.plain  # the head says nothing of the connection but that it ends; the body is not left out
         self.prepared: Prepared | None = None  # status and fields, as `start_response` was last told
         self.head_sent = False
         self.body_sent = 0  # bytes of the body given to the sink, without their framing
@@ -168,10 +169,14 @@ class Response:
         answering = self._answering
         date_line = answering.date_line
         self.head_sent = self.complete = True
-        if self.plain and prepared.plain_length == length and not answering.closing:
+        if self.plain and prepared.plain_length == length:
+            self.body_sent = length
+            if not self.keep or answering.closing:
+                self.keep = False
+                self._sink.send(b"".join((prepared.prefix, date_line, CLOSES, body)))
+                return
             if prepared.stamp is not date_line:
                 prepared.stamp_with(date_line)
-            self.body_sent = length
             self._sink.send(prepared.stamped + body)
             return
         prepared = self._put_right(prepared, length)
