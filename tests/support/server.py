@@ -74,14 +74,14 @@ class Server:
     def titled(self, start: str) -> list[Process]:
         """Those whose title starts so, for example "unicorn: worker".
 
-        Without those that were forked a moment ago, and still have their parent's.
+        Without workers that were forked a moment ago, and still have their template's.
         """
         processes = self.processes()
-        titles = {process.pid: process.title for process in processes}
+        templates = {process.pid for process in processes if process.title.startswith("unicorn: template")}
         return [
             process
             for process in processes
-            if process.title.startswith(start) and process.title != titles.get(process.parent)
+            if process.title.startswith(start) and not (process.pid in templates and process.parent in templates)
         ]
 
     def connect(self, timeout_s: float = 10.0) -> Client:
