@@ -156,7 +156,7 @@ def _memory(kernel: Kernel, needs: Needs, situation: Situation) -> Limit:
         _shown(kernel.memory, mebibytes),
         mebibytes(wanted),
         f"that is {parts}; beyond the limit the kernel kills a worker",
-        remedies.of_memory(kernel, wanted),
+        remedies.of_memory(kernel, wanted + wanted // 8),  # what is measured may be a little more the next time
     )
 
 

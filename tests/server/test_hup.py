@@ -173,7 +173,7 @@ def test_keepalive(changed: Site) -> None:
         began = time.monotonic()
         assert client.read_answer().status == 200
         client.expect_end()
-        assert 0.8 < time.monotonic() - began < 4.0
+        assert 0.8 < time.monotonic() - began < 10.0
 
 
 def test_limits_of_open_files(changed: Site) -> None:
@@ -469,7 +469,7 @@ def test_a_stop_during_a_reload_waits_for_nobody(tmp_path: Path) -> None:
         began = time.monotonic()
         running.server.signal(signal.SIGTERM)
         assert running.server.wait() == 0
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 10.0
         assert running.log().splitlines()[-1].endswith(" 0 lost")
 
 

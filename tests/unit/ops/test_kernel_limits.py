@@ -139,7 +139,7 @@ def test_where_nothing_falls_short_nothing_is_said() -> None:
             {"workers": 4, "max_worker_memory": 64 << 20},
             "Memory of the control group: allowed is 200.0 MiB, these settings want 256.0 MiB: that is "
             "max_worker_memory for each worker, without the application; beyond the limit the kernel kills a worker. "
-            "Now: echo 256M > /sys/fs/cgroup/site/memory.max. To last: whoever makes the control group of",
+            "Now: echo 288M > /sys/fs/cgroup/site/memory.max. To last: whoever makes the control group of",
         ),
         (
             {"first_port": 50000, "last_port": 50999},
