@@ -25,7 +25,7 @@ _OURS = tuple(f"{__name__.partition('.')[0]}.{room}." for room in ("http", "ops"
 _WAIT = threading.Condition.wait.__code__  # below events, queues, semaphores and futures too
 _WAITING = frozenset(("wait", "sleep", "select", "poll"))
 _LOCKING = frozenset(("acquire", "__enter__", "_acquire_restore"))
-_LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))
+_LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))  # of 3.10 to 3.13
 _NAME = ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 _raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(_NAME)
 _raise_nothing_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(_NAME)
@@ -69,8 +69,8 @@ class Hand:
                 return False
             place = (id(frame), frame.f_lasti)
             is_same, self._place = place == self._place, place
-            call = _called(frame)
-            if call in _LOCKING or not (even_if_busy or (is_same and call in _WAITING)):
+            names = _names_of_its_call(frame)
+            if names & _LOCKING or not (even_if_busy or (is_same and names & _WAITING)):
                 return False
             self._interrupted = True
             _raise_in(self.ident, error)
@@ -105,14 +105,24 @@ def _frame_in_application(ident: int) -> FrameType | None:
     return None
 
 
-def _called(frame: FrameType) -> str:
-    """What was called there: the name that was looked up last."""
-    if frame.f_code is _WAIT:
-        return "wait"  # which acquires a lock of its own, and knows that this may be interrupted
-    name = ""
-    for step in dis.get_instructions(frame.f_code):
-        if step.offset > frame.f_lasti:
+def _names_of_its_call(frame: FrameType) -> set[str]:
+    """What was looked up for the call that it is in: the function's name, and those of what it has been given.
+
+    That is, since the line on which the call begins; some more where that line has several calls.
+    """
+    code, at = frame.f_code, frame.f_lasti
+    if code is _WAIT:
+        return {"wait"}  # which acquires a lock of its own, and knows that this may be interrupted
+    lines = {start: line for start, _, line in code.co_lines() if start <= at}
+    first = lines[max(lines)] or 0
+    names: set[str] = set()
+    line: int | None = first
+    for step in dis.get_instructions(code):
+        if step.offset > at:
             break
-        if step.opname in _LOOKUPS:
-            name = str(step.argval)
-    return name
+        line = lines.get(step.offset, line)
+        if line is not None and line < first:
+            names.clear()
+        elif step.opname in _LOOKUPS:
+            names.add(str(step.argval))
+    return names

@@ -1,0 +1,204 @@
+"""Where an application in a thread may be interrupted: by its bytecode, which each Python writes in its own way."""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from support.server import wait_for
+
+from paste_unicorn.workers.connection import Connection
+from paste_unicorn.workers.exchange import Exchange
+from paste_unicorn.workers.hands import Hand
+from paste_unicorn.wsgi import gateway
+
+LOOKS = 20
+CONNECTION = cast(Connection, object())
+
+
+class Interruption(BaseException):
+    """As a client that has gone, or a deadline."""
+
+
+class OwnLock(type(threading.RLock())):  # type: ignore[misc]
+    def acquire(self, timeout: float) -> bool:
+        return bool(super().acquire(timeout=timeout))
+
+
+class Site:
+    """An application: what it has, and ways to wait."""
+
+    def __init__(self) -> None:
+        self.gap = 0.05
+        self.long = 60.0
+        self.lock = threading.Lock()
+        self.own_lock = OwnLock()
+        self.event = threading.Event()
+        self.poller = select.poll()
+
+    # -- waits that may be interrupted
+
+    def sleeps(self) -> None:
+        time.sleep(0.05)
+
+    def sleeps_for_what_is_set(self) -> None:
+        time.sleep(self.gap)
+
+    def sleeps_for_what_is_computed(self) -> None:
+        time.sleep(float(str(min(self.gap, self.long))))
+
+    def sleeps_on_several_lines(self) -> None:
+        time.sleep(
+            float(
+                self.gap,
+            ),
+        )
+
+    def sleeps_in_a_chain(self) -> None:
+        (
+            time
+            .sleep(self.gap)
+        )  # fmt: skip
+
+    def sleeps_beside_a_with(self) -> None:
+        with threading.Lock():
+            time.sleep(self.gap)
+
+    def sleeps_in_a_list(self) -> None:
+        [time.sleep(self.gap) for _ in "once"]
+
+    def selects(self) -> None:
+        select.select([], [], [], self.gap)
+
+    def polls(self) -> None:
+        (
+            self.poller
+            .poll(self.gap * 1000)
+        )  # fmt: skip
+
+    def waits_for_an_event(self) -> None:
+        self.event.wait(timeout=self.gap)
+
+    def waits_for_a_condition(self) -> None:
+        condition = threading.Condition()
+        with condition:
+            condition.wait_for(lambda: False, self.gap)
+
+    def waits_for_a_queue(self) -> None:
+        try:
+            queue.Queue[int]().get(timeout=self.gap)
+        except queue.Empty:
+            return
+
+    # -- waits for a lock
+
+    def acquires(self) -> None:
+        self.lock.acquire()
+
+    def acquires_for_what_is_set(self) -> None:
+        self.lock.acquire(True, self.long)
+
+    def acquires_on_several_lines(self) -> None:
+        (
+            self.lock
+            .acquire(
+                timeout=float(self.long)
+            )
+        )  # fmt: skip
+
+    def acquires_by_its_base(self) -> None:
+        self.own_lock.acquire(self.long)
+
+    # -- and none at all
+
+    def computes(self) -> None:
+        for number in range(10_000):
+            number * number
+
+
+def _call_as_the_gateway_does() -> Callable[[Callable[[], None]], None]:
+    """From a module of its name, by which the application's part of a stack is known."""
+    module: dict[str, Any] = {"__name__": gateway.__name__}
+    exec("def call(application):\n    while True:\n        application()\n", module)
+    return cast(Callable[[Callable[[], None]], None], module["call"])
+
+
+class Run:
+    """An application that goes on and on in a thread, until it is interrupted."""
+
+    def __init__(self, application: Callable[[], None]) -> None:
+        self.hand = Hand(1, 0, cast(Exchange, None))
+        self.ended_by: type[BaseException] | None = None
+        self._application = application
+
+    def start(self) -> None:
+        self.hand.start(self._run)
+        wait_for(lambda: self.hand.connection is CONNECTION, "it runs")
+
+    def _run(self, hand: Hand) -> None:
+        hand.connection = CONNECTION
+        try:
+            _call_as_the_gateway_does()(self._application)
+        except BaseException as error:
+            hand.let_go()
+            self.ended_by = type(error)
+
+    def is_interrupted(self, even_if_busy: bool) -> bool:
+        """Whether one of some looks interrupts it."""
+        for _ in range(LOOKS):
+            time.sleep(0.01)
+            if self.hand.interrupt(CONNECTION, Interruption, even_if_busy):
+                return True
+        return False
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Its locks are taken, and free at the end."""
+    site = Site()
+    site.lock.acquire()
+    site.own_lock.acquire(1.0)
+    yield site
+    site.lock.release()
+    site.own_lock.release()
+
+
+WAITS = (
+    "sleeps", "sleeps_for_what_is_set", "sleeps_for_what_is_computed", "sleeps_on_several_lines", "sleeps_in_a_chain",
+    "sleeps_beside_a_with", "sleeps_in_a_list", "selects", "polls", "waits_for_an_event", "waits_for_a_condition",
+    "waits_for_a_queue",
+)  # fmt: skip
+LOCKS = ("acquires", "acquires_for_what_is_set", "acquires_on_several_lines", "acquires_by_its_base")
+
+
+@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("even_if_busy", [False, True])
+def test_whoever_waits_for_time_or_news_is_interrupted(site: Site, name: str, even_if_busy: bool) -> None:
+    run = Run(getattr(site, name))
+    run.start()
+    assert run.is_interrupted(even_if_busy)
+    wait_for(lambda: run.ended_by, "its end")
+    assert run.ended_by is Interruption
+
+
+@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("even_if_busy", [False, True])
+def test_whoever_waits_for_a_lock_is_left_alone(site: Site, name: str, even_if_busy: bool) -> None:
+    run = Run(getattr(site, name))
+    run.start()
+    time.sleep(0.05)
+    assert not run.is_interrupted(even_if_busy)
+
+
+def test_who_computes_is_interrupted_only_where_that_is_asked_for(site: Site) -> None:
+    run = Run(site.computes)
+    run.start()
+    assert not run.is_interrupted(even_if_busy=False)
+    assert run.is_interrupted(even_if_busy=True)
+    wait_for(lambda: run.ended_by, "its end")
+    assert run.ended_by is Interruption
