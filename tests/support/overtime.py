@@ -53,9 +53,7 @@ class Overtime:
         return b"slept"
 
     def do_spin(self, query: dict[str, str], environ: Environ) -> bytes:
-        until = time.monotonic() + float(query["s"])
-        while time.monotonic() < until:
-            pass
+        spin(time.monotonic() + float(query["s"]))
         return b"spun"
 
     def do_lock(self, query: dict[str, str], environ: Environ) -> bytes:
@@ -91,8 +89,7 @@ class Overtime:
         until = time.monotonic() + float(query["s"])
         while time.monotonic() < until:
             try:
-                while time.monotonic() < until:
-                    pass
+                spin(until)  # not its loop: where 3.13 jumps back to the start of one is outside of the `try` around it
             except BaseException:
                 continue
         return b"done all the same"
@@ -110,3 +107,8 @@ class Overtime:
             yield b"two"
         finally:
             Path(query["closed"]).touch()
+
+
+def spin(until: float) -> None:
+    while time.monotonic() < until:
+        pass
