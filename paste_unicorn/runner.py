@@ -54,6 +54,8 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
     if problems or settings is None:
         raise Refusal("\n".join(str(problem) for problem in problems))
     processes = settings.processes
+    # A reloader has threads here; they are not the application's.
+    threads = threads_of_the_application() if around.watch_files is None else []
     try:
         check_user(processes)
         only_checking = processes.print_config or processes.check_config
@@ -72,7 +74,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         raise Refusal(str(problem)) from None
     for note in resolved.notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
-    _say_what_is_odd(processes.daemon, around, logs)
+    _say_what_is_odd(processes.daemon, threads, around, logs)
     arbiter.run(
         arbiter.Inheritance(
             # Too late to patch it: a fresh interpreter loads it again.
@@ -124,7 +126,7 @@ def _why_no_upgrade(around: Surroundings) -> str:
     return ""
 
 
-def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
+def _say_what_is_odd(daemon: bool, threads: list[str], around: Surroundings, logs: Logs) -> None:
     if daemon:
         logs.error.warning(
             "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
@@ -136,11 +138,11 @@ def _say_what_is_odd(daemon: bool, around: Surroundings, logs: Logs) -> None:
             "The application was not loaded by PasteDeploy: a later template will load [app:main] of %s, without "
             "variables of the command line", around.ini_path,
         )  # fmt: skip
-    # A reloader has threads here; they are not the application's.
-    if around.watch_files is None and (threads := threads_of_the_application()):
+    if threads:
+        stay = "don't exist in the background" if daemon else "stay in the arbiter and don't exist in workers"
         logs.error.warning(
-            "The application started threads while it was loaded (%s): they stay in the arbiter and don't exist in "
-            "workers. Start them in the hook post_fork", ", ".join(threads),
+            "The application started threads while it was loaded (%s): they %s. Start them in the hook post_fork",
+            ", ".join(threads), stay,
         )  # fmt: skip
 
 

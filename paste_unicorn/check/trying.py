@@ -11,6 +11,7 @@ from typing import Any
 from ..arbiter.binding import Terms, try_address
 from ..ops import configured
 from ..ops.logs import LogsProblem, setup
+from ..process.fork import fork_unwarned
 from ..process.identity import IdentityProblem, become_user, check_user
 from ..settings.resolve import Settings
 from .holders import Holder, holder_of
@@ -108,7 +109,7 @@ def _recorded() -> list[str]:
 def _aside(attempt: Callable[[], str]) -> str:
     """What an attempt says, made in a child: it may change its process as it likes."""
     out_of, into = os.pipe()
-    pid = os.fork()
+    pid = fork_unwarned()  # hooks were imported here, and may have started threads
     if pid == 0:
         try:
             said = attempt()

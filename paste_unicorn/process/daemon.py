@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .fork import fork_unwarned
 from .leave import flush
 
 
@@ -21,10 +22,10 @@ def become_daemon(keep_output: bool) -> None:
     then; standard output and error too, unless `keep_output`.
     """
     flush()
-    if os.fork():
+    if fork_unwarned():
         os._exit(0)
     os.setsid()
-    if os.fork():  # a session leader could get a terminal again by opening one
+    if fork_unwarned():  # a session leader could get a terminal again by opening one
         os._exit(0)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0,) if keep_output else (0, 1, 2):

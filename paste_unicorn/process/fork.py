@@ -40,18 +40,24 @@ def fork() -> int:
     pid = -1
     mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     try:
-        with warnings.catch_warnings():
-            # Python 3.12 on: "multi-threaded, use of fork() may lead to deadlocks". A reloader's thread is
-            # always there; threads of the application are named in a warning of ours.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-            return pid
+        pid = fork_unwarned()
     finally:
         _our_thread = None
         if pid != 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         else:
             application_forked = False
+    return pid
+
+
+def fork_unwarned() -> int:
+    """`os.fork`, without what Python says from 3.12 on where there are threads ("use of fork() may lead to deadlocks").
+
+    A reloader's are always there, and threads of the application are named in a warning of ours.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def unblock_signals() -> None:
