@@ -62,9 +62,14 @@ def _is_marked(pid: int, mark: bytes, directory: Path) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether the process exists, and is no zombie with all of its threads: while one lives, so do the descriptors."""
     process = read_process(pid)
-    return process is not None and process.state not in "ZX"
+    if process is None:
+        return False
+    try:
+        return process.state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
