@@ -142,7 +142,7 @@ def test_stop_does_not_hang_on_an_application_that_ignores_term(fresh_server: Se
 
 
 def test_worker_that_ignores_term_retires_all_the_same(worker_class: str, in_main_thread: None) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "graceful_timeout": "20"}
+    settings = {"workers": "1", "worker_class": worker_class, "graceful_timeout": "20", "keepalive": "60"}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
         pid = int(ask(client, "/pid"))
         assert ask(client, "/ignore-term") == "ignored"
