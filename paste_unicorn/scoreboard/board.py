@@ -9,17 +9,15 @@ Hot: `SlotWriter.begin`, `end` and `count` run once a request and must stay well
 
 from __future__ import annotations
 
-import functools
 import mmap
 import os
 import struct
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
-from .uploads import PAGE_SIZE, UploadRow, Uploads
+from .uploads import PAGE_SIZE, UploadPage, Uploads
 
 SLOTS = 2048  # a reload needs as many slots again as there are workers
 CELLS = 64
@@ -185,7 +183,7 @@ class Scoreboard:
 
     def writer(self, slot: int) -> SlotWriter:
         """For the worker that owns this slot."""
-        return SlotWriter(self._memory, self._offset(slot), functools.partial(self.uploads.begin, slot))
+        return SlotWriter(self._memory, self._offset(slot), self.uploads.page(slot))
 
     def read(self, slot: int) -> SlotReading:
         """What the slot says now; cells that are being written at this moment are left out."""
@@ -227,12 +225,11 @@ class Scoreboard:
 class SlotWriter:
     """A worker's pen: only the process that owns the slot may use it."""
 
-    def __init__(
-        self, memory: mmap.mmap, offset: int, begin_upload: Callable[[bytes, int, float], UploadRow | None]
-    ) -> None:
+    def __init__(self, memory: mmap.mmap, offset: int, uploads: UploadPage) -> None:
         self._memory = memory
         self._offset = offset
-        self.begin_upload = begin_upload  # `Uploads.begin` for this slot
+        self._uploads = uploads
+        self.begin_upload = uploads.begin
         self._cells = offset + _CELLS_OFFSET
         self._writings = 0
         words = memoryview(memory)[offset + _COUNTERS_OFFSET : offset + _COUNTERS_OFFSET + 8 * _COUNTER_WORDS]
@@ -265,6 +262,7 @@ class SlotWriter:
     def beat(self, now: float) -> None:
         """A sign of life, in monotonic seconds."""
         _BEAT.pack_into(self._memory, self._offset + _BEAT_OFFSET, now)
+        self._uploads.look(now)
 
     def begin(
         self,

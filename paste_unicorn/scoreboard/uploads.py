@@ -2,7 +2,7 @@
 
 The slot's worker writes the rows; whoever knows an id finds its row, whichever worker that is. A row stays when its
 body has arrived, and when its worker has gone, until it is needed for another upload: so somebody who asks a little
-later still learns how it ended.
+later still learns how it ended. Where all rows are of uploads on their way, one that has stalled loses its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 UPLOADS = 64  # rows of a slot
+STALLED_S = 10.0  # who has received nothing for so long gives its row to another upload, if there is no other row
 LONGEST_ID, SHORTEST_ID = 32, 16
 
 _ROW = struct.Struct("<32sB7xdQq")  # id, state, monotonic seconds of its begin, bytes received, bytes expected
@@ -58,19 +59,86 @@ def upload_id(query: str, field: str) -> bytes | None:
 class UploadRow:
     """The pen for one body. Only the process that owns the slot may use it."""
 
-    __slots__ = ("_at", "_memory")
+    __slots__ = ("_noted", "_row", "arrived")
 
-    def __init__(self, memory: mmap.mmap, at: int) -> None:
-        self._memory = memory
-        self._at = at
+    def __init__(self, row: memoryview, now: float) -> None:
+        self._row: memoryview | bytearray = row
+        self._noted = 0  # bytes received, when somebody looked last
+        self.arrived = now  # monotonic seconds at which somebody saw last that more had arrived
 
     def receive(self, received: int) -> None:
         """So many bytes have arrived."""
-        _RECEIVED.pack_into(self._memory, self._at + _RECEIVED_OFFSET, received)
+        _RECEIVED.pack_into(self._row, _RECEIVED_OFFSET, received)
 
     def end(self, state: UploadState) -> None:
         """The body has arrived, or never will."""
-        self._memory[self._at + _STATE_OFFSET] = state
+        self._row[_STATE_OFFSET] = state
+
+    def look(self, now: float) -> None:
+        """Note whether more has arrived since the last look."""
+        (received,) = _RECEIVED.unpack_from(self._row, _RECEIVED_OFFSET)
+        if received != self._noted:
+            self._noted, self.arrived = received, now
+
+    def lose(self) -> None:
+        """From now on this body is not followed: whoever receives it, in another thread perhaps, writes into nothing.
+
+        One attribute changes, which each writing reads once, so that none meets the upload that gets the row.
+        """
+        self._row = bytearray(_ROW.size)
+
+
+class UploadPage:
+    """The page of one slot, for the process that owns it. `mark` is where to say that it was used."""
+
+    def __init__(self, memory: mmap.mmap, mark: int, page: int) -> None:
+        self._memory = memory
+        self._mark = mark
+        self._page = page
+        self._rows: dict[int, UploadRow] = {}  # where a row lies → the pen of the upload that has it, or had it last
+
+    def begin(self, upload: bytes, expected: int, now: float) -> UploadRow | None:
+        """A row for a body that is about to arrive at this slot's worker; None where so many are on their way that all
+        rows are taken, and none of them has stalled.
+        """
+        memory = self._memory
+        at = self._free(now)
+        if at < 0:
+            at = self._stalled(now)
+        if at < 0:
+            return None
+        # The state comes last, so that nobody takes what is half written for the upload that was here before.
+        _ROW.pack_into(memory, at, upload, UploadState.NONE, now, 0, expected)
+        memory[at + _STATE_OFFSET] = UploadState.UPLOADING
+        memory[self._mark] = 1
+        row = self._rows[at] = UploadRow(memoryview(memory)[at : at + _ROW.size], now)
+        return row
+
+    def look(self, now: float) -> None:
+        """To be called again and again: note which uploads have received something since. 40 µs for 64."""
+        for row in tuple(self._rows.values()):
+            row.look(now)
+
+    def _free(self, now: float) -> int:
+        """Where the row lies that began first of those whose upload has ended; -1 where none has."""
+        oldest, at = now, -1
+        for row in range(self._page, self._page + PAGE_SIZE, _ROW.size):
+            _, state, started, _, _ = _ROW.unpack_from(self._memory, row)
+            # What is on its way and was not begun here was the slot's last worker's.
+            if (state != UploadState.UPLOADING or row not in self._rows) and (at < 0 or started < oldest):
+                oldest, at = started, row
+        return at
+
+    def _stalled(self, now: float) -> int:
+        """Where the row lies whose upload has received nothing for the longest time, and has lost it; -1 where all of
+        them have received something lately.
+        """
+        self.look(now)
+        at, row = min(self._rows.items(), key=lambda found: found[1].arrived)
+        if now - row.arrived < STALLED_S:
+            return -1
+        row.lose()
+        return at
 
 
 class Uploads:
@@ -84,24 +152,9 @@ class Uploads:
         self._pages = pages
         self._slots = slots
 
-    def begin(self, slot: int, upload: bytes, expected: int, now: float) -> UploadRow | None:
-        """A row for a body that is about to arrive at this slot's worker; None where so many are on their way that all
-        rows are taken.
-        """
-        memory = self._memory
-        page = self._pages + slot * PAGE_SIZE
-        oldest, at = now, -1
-        for row in range(page, page + PAGE_SIZE, _ROW.size):
-            _, state, started, _, _ = _ROW.unpack_from(memory, row)
-            if state != UploadState.UPLOADING and (at < 0 or started < oldest):
-                oldest, at = started, row
-        if at < 0:
-            return None
-        # The state comes last, so that nobody takes what is half written for the upload that was here before.
-        _ROW.pack_into(memory, at, upload, UploadState.NONE, now, 0, expected)
-        memory[at + _STATE_OFFSET] = UploadState.UPLOADING
-        memory[self._marks + slot] = 1
-        return UploadRow(memory, at)
+    def page(self, slot: int) -> UploadPage:
+        """For the worker that owns this slot."""
+        return UploadPage(self._memory, self._marks + slot, self._pages + slot * PAGE_SIZE)
 
     def find(self, upload: bytes) -> UploadReading | None:
         """How far the upload with this id is; the latest one where there were several. 1 µs for each slot in use."""

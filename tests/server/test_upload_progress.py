@@ -15,6 +15,8 @@ from support.client import Client, chunked, request_bytes
 from support.processes import send_signal
 from support.server import APPLICATION, Server, serve, wait_for
 
+from paste_unicorn.scoreboard.uploads import STALLED_S, UPLOADS
+
 ID = "0123456789abcdef0123456789abcdef"
 FILTER = "[filter:progress]\nuse = egg:gunicorn#upload_progress"
 PIECES = [b"x" * size for size in (1, 70_000, 3, 200_000, 65_536)]
@@ -122,6 +124,28 @@ def test_an_upload_that_is_refused_is_an_error(worker_class: str, lines: tuple[b
         assert uploader.read_answer().status in (400, 413)
         uploader.close()
         wait_for_progress(server, state="error")
+
+
+def test_uploads_that_stall_don_t_hide_others_for_ever() -> None:
+    with site("sync", workers="1") as server, contextlib.ExitStack() as opened:
+        for number in range(UPLOADS):
+            stalled = opened.enter_context(server.connect())
+            stalled.send(post(b"Content-Length: 1000", body=b"x", target=b"/count?X-Progress-ID=%032d" % number))
+            wait_for_progress(server, f"{number:032d}", received=1)
+
+        target = b"/count?X-Progress-ID=" + ID.encode()
+
+        def is_followed() -> bool:
+            with server.connect() as uploader:
+                uploader.send(post(b"Content-Length: 20", body=b"x" * 20, target=target))
+                assert uploader.read_answer().body == b"20"
+                return progress(uploader)["state"] == "done"
+
+        assert not is_followed(), "a row was there, or was taken from who may be about to send"
+        wait_for(is_followed, "an upload that is told of", STALLED_S + 10)
+        with server.connect() as asker:
+            states = [progress(asker, f"{number:032d}")["state"] for number in range(UPLOADS)]
+        assert (states.count("starting"), states.count("uploading")) == (1, UPLOADS - 1)
 
 
 def test_what_the_application_leaves_unread_is_counted_as_far_as_it_is_read(worker_class: str) -> None:
