@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
 
 
 class PidFileProblem(OSError):
@@ -15,26 +18,63 @@ class PidFileProblem(OSError):
 
 def write(path: str) -> None:
     """Write our pid, atomically. Raises PidFileProblem."""
-    pid = _read(path)
-    if pid and pid != os.getpid() and _is_alive(pid, path):
-        raise PidFileProblem(
-            f"pidfile = {path}: a server is already running as pid {pid}; stop it first, or name another file"
-        )
+    pid = running(path)
+    if pid:
+        raise taken(path, pid)
     _replace(path, os.getpid())
 
 
+def running(path: str) -> int:
+    """The pid of another server that wrote this file and runs, or 0."""
+    pid = _read(path)
+    return pid if pid and pid != os.getpid() and _is_alive(pid, path) else 0
+
+
+def taken(path: str, pid: int) -> PidFileProblem:
+    """What is wrong where another server runs."""
+    return PidFileProblem(
+        f"pidfile = {path}: a server is already running as pid {pid}; stop it first, or name another file"
+    )
+
+
+def attempt(path: str) -> int:
+    """Do what `write` does but for the last step, so that nothing stays; `running(path)`. Raises PidFileProblem."""
+    with _fresh(path):
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if _is_somebody_elses(path):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    return running(path)
+
+
 def _replace(path: str, pid: int) -> None:
+    with _fresh(path, f"{pid}\n") as fresh:
+        os.replace(fresh, path)
+
+
+@contextlib.contextmanager
+def _fresh(path: str, text: str = "") -> Iterator[str]:
+    """A file beside this one, which goes if it is still there. Raises PidFileProblem, also for an OSError within."""
     fresh = f"{path}.{os.getpid()}"
     try:
         with open(fresh, "w", encoding="ascii") as file:
-            file.write(f"{pid}\n")
-        os.replace(fresh, path)
+            file.write(text)
+        yield fresh
     except OSError as error:
+        advice = "name a file" if os.path.isdir(path) else "name a file in a folder that exists and may be written"
+        raise PidFileProblem(f"pidfile = {path} can't be written: {error.strerror}; {advice}") from None
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(fresh)
-        raise PidFileProblem(
-            f"pidfile = {path} can't be written: {error.strerror}; name a folder that exists"
-        ) from None
+
+
+def _is_somebody_elses(path: str) -> bool:
+    """Whether a folder like /tmp (man 7 inode, the sticky bit) keeps us from replacing what lies there."""
+    try:
+        folder, file = os.stat(os.path.dirname(path) or "."), os.lstat(path)
+    except OSError:
+        return False
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in {0, folder.st_uid, file.st_uid}
 
 
 def hand_over(path: str, pid: int) -> None:
@@ -74,10 +114,10 @@ def _is_alive(pid: int, path: str) -> bool:
     except (PermissionError, OverflowError):
         pass
     try:
-        with open("/proc/stat", encoding="ascii") as stat:
-            booted_at = next(int(line.split()[1]) for line in stat if line.startswith("btime "))
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            ticks = int(stat.read().rpartition(")")[2].split()[19])  # man 5 proc: starttime is the 22nd
+        with open("/proc/stat", encoding="ascii") as kernel:
+            booted_at = next(int(line.split()[1]) for line in kernel if line.startswith("btime "))
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as process:
+            ticks = int(process.read().rpartition(")")[2].split()[19])  # man 5 proc: starttime is the 22nd
         started_at = booted_at + ticks / os.sysconf("SC_CLK_TCK")
         return started_at <= os.stat(path).st_mtime + 2.0  # both clocks are rounded
     except (OSError, ValueError, IndexError, StopIteration):

@@ -16,12 +16,13 @@ def main() -> int:
     parser.add_argument("ini", help="the ini file; prod.ini#NAME for the sections of that name")
     parser.add_argument("variables", nargs="*", metavar="name=value", help="as on the runner's command line")
     parser.add_argument("--server-name", metavar="NAME", help="the section [server:NAME] (default: main)")
+    parser.add_argument("--app-name", metavar="NAME", help="the application's section (default: main)")
     given = parser.parse_intermixed_args()
     try:
         variables = variables_of(given.variables)
     except ValueError as error:
         parser.error(str(error))
-    return check(given.ini, given.server_name, variables, sys.stdout)
+    return check(given.ini, given.server_name, given.app_name, variables, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole check, in the order of a start: settings, addresses, logs, pid file, user; then the kernel's limits."""
+"""The whole check: the sections of the ini, settings, addresses, logs, pid file, user; then the kernel's limits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
+
+from paste.deploy import loadwsgi
 
 from ..arbiter.binding import Terms
 from ..ops.kernel import read_kernel
@@ -19,18 +21,18 @@ from ..settings.resolve import Resolved, Settings
 from ..template.again import AnotherServer, read_local_conf, resolve_again
 from ..template.judging import settle_and_judge
 from ..template.loading import LoadProblem
-from . import trying
+from . import sections, trying
 from .table import OK, WRONG, Finding, of_limit, table
 
 
-def check(spec: str, server_name: str | None, variables: Mapping[str, str], out: TextIO) -> int:
+def check(spec: str, server_name: str | None, app_name: str | None, variables: Mapping[str, str], out: TextIO) -> int:
     """Check the server's section of `prod.ini` or `prod.ini#NAME`; write what was found. 0, or 1 if something is bad.
 
     This process gets the directory, umask, environment and import path of the settings.
     """
     origin = _origin(spec, server_name, variables)
     shown = spec.partition("#")[0]
-    findings = list(_findings(origin))
+    findings = list(_findings(origin, app_name))
     out.write(table(f"{shown} [{origin.section}]", findings))
     return int(any(one.is_bad for one in findings))
 
@@ -64,24 +66,39 @@ def _origin(spec: str, server_name: str | None, variables: Mapping[str, str]) ->
     )
 
 
-def _findings(origin: Origin) -> Iterator[Finding]:
+def _findings(origin: Origin, app_name: str | None) -> Iterator[Finding]:
+    assert origin.recipe is not None
+    uri, variables = origin.recipe.uri, dict(origin.recipe.variables)
     try:
+        sections.follow(loadwsgi.SERVER, uri, origin.recipe.name, variables)
         resolved = resolve_again(origin, read_local_conf(origin))
     except AnotherServer:
         said = f"[{origin.section}] has no `use = egg:gunicorn#main`: it is for another server."
         yield Finding(WRONG, "settings", "not ours", more=(said,))
         return
-    except LoadProblem as problem:
+    except (sections.Astray, LoadProblem) as problem:
         said = str(problem).strip().rpartition("\n")[2]  # of a traceback, what was raised
         yield Finding(WRONG, "settings", "can't be read", more=(f"[{origin.section}] can't be read: {said}",))
         return
+    application = _application(uri, app_name, variables)  # with the import path that the runner has when it loads it
     problems = settle_and_judge(resolved)
     settings = resolved.settings
     if problems or settings is None:
         yield Finding(WRONG, "settings", f"{len(problems)} wrong", more=tuple(map(str, problems)))
+        yield application
         return
     yield Finding(OK, "settings", more=tuple(f"{note.level}, {note}" for note in resolved.notes))
+    yield application
+    yield from trying.code(settings)
     yield from _of_this_machine(origin, resolved, settings)
+
+
+def _application(uri: str, name: str | None, variables: dict[str, str]) -> Finding:
+    try:
+        section = sections.follow(loadwsgi.APP, uri, name, variables)
+    except sections.Astray as problem:
+        return Finding(WRONG, "application", "not there", more=(f"application: {problem}",))
+    return Finding(OK, f"application [{section}]", "not loaded", untried="the application loads")
 
 
 def _of_this_machine(origin: Origin, resolved: Resolved, settings: Settings) -> Iterator[Finding]:
@@ -94,9 +111,11 @@ def _of_this_machine(origin: Origin, resolved: Resolved, settings: Settings) -> 
         yield finding
     yield trying.logs(settings, origin.ini_path, origin.recipe.variables)
     if processes.pidfile is not None:
-        yield trying.pid_file(processes.pidfile)
+        yield trying.pid_file(processes.pidfile, title_name(processes, origin.ini_path))
     if processes.user is not None or processes.group is not None:
         yield trying.user(settings)
+    if settings.requests.spool_request_body is not None:
+        yield trying.spool(settings)
     queue = _tried_queue(settings.sockets.backlog)
     situation = Situation(
         pid=running.pid if running is not None else None,

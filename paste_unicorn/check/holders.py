@@ -33,10 +33,15 @@ class Holder:
 def holder_of(address: Address) -> Holder | None:
     """None where /proc does not tell (another system, another user's processes)."""
     inodes = set(_tcp(address.port) if address.kind == "tcp" else _unix(address))
-    found = [Holder(pid, _title(pid)) for pid in _having(inodes)]
+    found = [holder_with(pid) for pid in _having(inodes)]
     # Workers and the template have it too.
     found.sort(key=lambda holder: (not holder.title.startswith("unicorn: arbiter"), holder.pid))
     return found[0] if found else None
+
+
+def holder_with(pid: int) -> Holder:
+    """The process of this number; without a title where /proc does not tell."""
+    return Holder(pid, _title(pid))
 
 
 def _tcp(port: int) -> Iterator[str]:

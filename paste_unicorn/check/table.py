@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ops.limits import OK, SHORT, UNKNOWN, Limit
@@ -24,6 +24,7 @@ class Finding:
     more: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     counts: bool = True  # for the exit code
+    untried: str = ""  # what a start needs beside, and only a start can tell: "the application loads"
 
     @property
     def is_bad(self) -> bool:
@@ -61,7 +62,7 @@ def table(title: str, findings: Sequence[Finding]) -> str:
         for paragraph in finding.more:
             lines += ["", *_wrapped(paragraph, f"{mark}: ")]
         lines += [f"    {command}" for command in finding.commands]
-    return "\n".join([*lines, "", _verdict(findings)]) + "\n"
+    return "\n".join([*lines, "", *textwrap.wrap(_verdict(findings), _WIDTH)]) + "\n"
 
 
 def _wrapped(paragraph: str, mark: str) -> list[str]:
@@ -70,14 +71,16 @@ def _wrapped(paragraph: str, mark: str) -> list[str]:
     )
 
 
-def _verdict(findings: Iterable[Finding]) -> str:
+def _verdict(findings: Sequence[Finding]) -> str:
     bad = [one for one in findings if one.is_bad]
-    if not bad:
-        return "A server would start with this, and nothing that it needs falls short."
     wrong = sum(one.verdict == WRONG for one in bad)
     if wrong:
         return f"{wrong} wrong, {len(bad) - wrong} short: a server would not start with this."
-    return f"{len(bad)} short: a server would start with this, and not do all that it says."
+    untried = " and ".join(one.untried for one in findings if one.untried)
+    unless = f" if {untried}, which is not tried here" if untried else ""
+    if not bad:
+        return f"A server would start with this{unless}. Nothing that it needs falls short."
+    return f"{len(bad)} short: a server would start with this{unless}, and not do all that it says."
 
 
 __all__ = ["OK", "SHORT", "UNKNOWN", "WRONG", "Finding", "of_limit", "table"]

@@ -1,20 +1,23 @@
-"""What the settings name is tried: addresses, logs, pid file, user. Nothing stays of it."""
+"""What the settings name is tried: addresses, logs, pid file, user, folder of bodies. Nothing stays of it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..arbiter import pidfile
 from ..arbiter.binding import Terms, try_address
 from ..ops import configured
 from ..ops.logs import LogsProblem, setup
 from ..process.fork import fork_unwarned
 from ..process.identity import IdentityProblem, become_user, check_user
+from ..settings.hooks import ARGUMENTS
 from ..settings.resolve import Settings
-from .holders import Holder, holder_of
+from .holders import Holder, holder_of, holder_with
 from .table import OK, UNKNOWN, WRONG, Finding
 
 
@@ -25,7 +28,7 @@ def addresses(settings: Settings, terms: Terms, ini: str) -> Iterator[tuple[Find
         what = f"bind = {address}"
         if address.kind == "fd":
             why = f"{what}: whoever starts the server has to hand this socket over."
-            yield Finding(UNKNOWN, what, more=(why,)), None
+            yield Finding(UNKNOWN, what, more=(why,), untried=f"it is given {address}"), None
             continue
         problem = try_address(address, bind, terms)
         if problem is None:
@@ -64,30 +67,65 @@ def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Fin
     return _found("logs", "can be written", _aside(open_all))
 
 
-def pid_file(path: str) -> Finding:
-    """Whether the arbiter could make it."""
-    folder = os.path.dirname(path) or "."
-    problem = "" if os.access(folder, os.W_OK | os.X_OK) else f"this user may not write into {folder}"
-    return _found(f"pidfile = {path}", "can be written", problem)
+def pid_file(path: str, ini: str) -> Finding:
+    """Whether the arbiter could make it. That of a server with this ini, which runs, is fine."""
+    what = f"pidfile = {path}"
+    try:
+        pid = pidfile.attempt(path)
+    except pidfile.PidFileProblem as problem:
+        return Finding(WRONG, what, "no", more=(str(problem),))
+    if pid and not holder_with(pid).is_server_of(ini):
+        return Finding(WRONG, what, "taken", more=(str(pidfile.taken(path, pid)),))
+    return Finding(OK, what, "can be written" if not pid else f"this server has it (pid {pid})")
+
+
+def code(settings: Settings) -> Iterator[Finding]:
+    """What is the application's own, and only to be known by running it."""
+    processes = settings.processes
+    hooks = [name for name in ARGUMENTS if getattr(processes, name) is not None]
+    if hooks:
+        yield Finding(OK, f"hooks: {', '.join(hooks)}", "imported, not called", untried="no hook stops it")
+    if processes.warmup:
+        requests = f"{len(processes.warmup)} request{'s' if len(processes.warmup) > 1 else ''}"
+        untried = "it answers the requests of warmup" if processes.warmup_required else ""
+        yield Finding(OK, f"warmup: {requests}", "not made", untried=untried)
 
 
 def user(settings: Settings) -> Finding:
     """Become it, in a process of its own."""
     processes = settings.processes
 
-    def become() -> str:
-        try:
-            check_user(processes)
-            become_user(processes)
-        except IdentityProblem as problem:
-            return str(problem)
-        except OSError as error:
-            return error.strerror or str(error)
-        return ""
-
     names = [f"user = {processes.user_name or processes.user}"] if processes.user is not None else []
     names += [f"group = {processes.group}"] if processes.group is not None else []
-    return _found(", ".join(names), "can be taken on", _aside(become))
+    return _found(", ".join(names), "can be taken on", _aside(lambda: _become(settings)))
+
+
+def spool(settings: Settings) -> Finding:
+    """As the workers' user, make a file where large bodies are collected."""
+    folder = settings.requests.tmp_upload_dir
+
+    def write() -> str:
+        _become(settings)  # what is wrong with that has a row of its own
+        try:
+            with tempfile.TemporaryFile(dir=folder, prefix="unicorn-body-"):
+                return ""
+        except OSError as error:
+            return f"no file can be made there: {error.strerror}"
+
+    what = "spool_request_body" if folder is None else f"tmp_upload_dir = {folder}"
+    return _found(what, "can be written", _aside(write))
+
+
+def _become(settings: Settings) -> str:
+    """Take on user and group; "", or why that can't be."""
+    try:
+        check_user(settings.processes)
+        become_user(settings.processes)
+    except IdentityProblem as problem:
+        return str(problem)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _found(what: str, fine: str, problem: str) -> Finding:

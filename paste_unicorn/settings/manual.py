@@ -29,10 +29,12 @@ gunicorn_paster \\- pre-fork WSGI server for PasteDeploy ini files
 .I prod.ini
 .br
 .B paster unicorn\\-check
-[\\fB\\-\\-server\\-name\\fR=\\fINAME\\fR] \\fIprod.ini\\fR [\\fIname\\fR=\\fIvalue\\fR ...]
+[\\fB\\-\\-server\\-name\\fR=\\fINAME\\fR] [\\fB\\-\\-app\\-name\\fR=\\fINAME\\fR]
+\\fIprod.ini\\fR [\\fIname\\fR=\\fIvalue\\fR ...]
 .br
 .B python \\-m paste_unicorn.check
-[\\fB\\-\\-server\\-name\\fR=\\fINAME\\fR] \\fIprod.ini\\fR [\\fIname\\fR=\\fIvalue\\fR ...]
+[\\fB\\-\\-server\\-name\\fR=\\fINAME\\fR] [\\fB\\-\\-app\\-name\\fR=\\fINAME\\fR]
+\\fIprod.ini\\fR [\\fIname\\fR=\\fIvalue\\fR ...]
 .SH DESCRIPTION
 The server that
 .B use = egg:gunicorn#main

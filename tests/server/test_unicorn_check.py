@@ -19,6 +19,7 @@ COMMANDS = {
     "module": [sys.executable, "-m", "paste_unicorn.check"],
 }
 APP = "\n[app:main]\npaste.app_factory = no_such_module:nothing\n"  # nobody is to load it
+WOULD_START, NOTHING_SHORT = "A server would start with this if", "Nothing that it needs falls short."
 NO_NETWORK = why_no_network() if sys.platform.startswith("linux") else "not on this system"
 
 
@@ -80,9 +81,16 @@ def test_where_all_is_fine_it_says_so_and_ends_with_0(tmp_path: Path, face: str)
     checked = check(tmp_path, face=face)
     assert checked.code == 0, checked.text
     assert checked.text.startswith("prod.ini [server:main]\n")
-    assert checked.text.endswith("\nA server would start with this, and nothing that it needs falls short.\n")
-    for what in ("settings", "bind = 127.0.0.1:", "logs", "Open files of a process", "Connections that wait"):
-        assert re.search(rf"^ok +{what}", checked.text, re.MULTILINE), checked.text
+    assert checked.flat.endswith(f" {WOULD_START} the application loads, which is not tried here. {NOTHING_SHORT}")
+    for what in (
+        "settings",
+        "application [app:main]",
+        "bind = 127.0.0.1:",
+        "logs",
+        "Open files of a process",
+        "Connections that wait",
+    ):
+        assert re.search(rf"^ok +{re.escape(what)}", checked.text, re.MULTILINE), checked.text
 
 
 def test_mistakes_are_those_of_a_start_and_the_code_is_1(tmp_path: Path, face: str) -> None:
@@ -114,7 +122,7 @@ def test_another_server_section_is_chosen_by_name_or_by_part(tmp_path: Path, fac
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--server-name=none",), "[server:none] can't be read: LookupError: No section 'none'"),
+        (("--server-name=none",), "[server:none] can't be read: prod.ini: there is no [server:none]"),
         (("--server-name=other",), "[server:other] has no `use = egg:gunicorn#main`: it is for another server."),
     ],
 )
@@ -133,6 +141,108 @@ def test_wrong_words_on_the_command_line_are_said(tmp_path: Path, face: str) -> 
     write(tmp_path)
     checked = check(tmp_path, "start", face=face)
     assert (checked.code, '"start" is no assignment; give name=value' in checked.flat) == (2, True), checked.text
+
+
+# -- sections ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ini", "said"),
+    [
+        ("garbage\n", "prod.ini:1: 'garbage' stands before the first [section]"),
+        ("[server:main]\nuse = egg:gunicorn#main\ngarbage\n", "prod.ini:3: 'garbage\\n' is neither a [section] nor"),
+        ("[server:main]\nbind = :80\n\nbind = :81\n", "prod.ini:4 [server:main] bind is there twice"),
+        ("[server:main]\n[app:main]\n[server:main]\n", "prod.ini:3: [server:main] is there twice"),
+        ("[server:main]\n\nbind = %(port)s\n", "prod.ini:3 [server:main] bind: %(port)s is not defined here or in"),
+        ("[server:main]\nbind = 5%\n", "prod.ini:2 [server:main] bind: write %% for a percent sign, or %(name)s"),
+        ("[server:main]\nname = b\xe9\n", "prod.ini:2: this is not utf-8 text; save the file as utf-8"),
+        ("[server:main]\nuse = main\n", "prod.ini [server:main]: `use` leads back to where it came from"),
+        (
+            "[server:main]\nuse = b\n[server:b]\nuse = egg:none-such",
+            "prod.ini:4 [server:b]: `use = egg:none-such`: there is",
+        ),
+        ("[server:main]\nuse = config:b.ini\n", "b.ini: No such file or directory"),
+        (
+            "[server:main]\nuse = egg:gunicorn#mian\n",
+            'the package "gunicorn" has no entry point "mian" in paste.server',
+        ),
+        ("[server:main]\nworkers = 2\n", "prod.ini [server:main] says nothing of what to load; give it `use` or"),
+        ("[app:main]\n", "prod.ini: there is no [server:main]"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_said_with_the_line_and_what_is_wrong(
+    tmp_path: Path, ini: str, said: str
+) -> None:
+    (tmp_path / "prod.ini").write_bytes(ini.encode("latin-1"))
+    checked = check(tmp_path)
+    assert (checked.code, checked.verdict("settings")) == (1, "wrong")
+    assert f"wrong: [server:main] can't be read: {said}" in checked.flat or f": {said}" in checked.flat, checked.text
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("", "prod.ini: there is no [app:main], nor [composite:main], nor [pipeline:main], nor [filter-app:main]"),
+        ("[app:main]\nuse = site\n", "prod.ini:6 [app:main]: `use = site`: there is no [app:site], nor"),
+        ("[app:main]\nuse = egg:none-such\n", '`use = egg:none-such`: there is no package "none-such" in this Python'),
+        ("[app:main]\nuse = egg:gunicorn#wsig\n", 'the package "gunicorn" has no entry point "wsig" in paste.app'),
+        ("[app:main]\nuse = config:b.ini#site\n", "b.ini: No such file or directory"),
+        ("[app:main]\nkey = value\n", "prod.ini [app:main] says nothing of what to load; give it `use` or `paste.app"),
+        ("[pipeline:main]\npipeline = a b\n[app:b]\nuse = call:a:b\n", "[pipeline:main]: there is no [filter:a]"),
+        ("[app:main]\nuse = call:a:b\nfilter-with = no\n", "prod.ini [app:main]: there is no [filter:no]"),
+        ("[app:main]\nuse = call:a:b\nget x = y\n", 'prod.ini [app:main]: there is no "y" in [DEFAULT]'),
+        ("[app:main]\nuse = call:a:b\nrequire = none-such\n", 'prod.ini [app:main]: there is no package "none-such"'),
+    ],
+)  # fmt: skip
+def test_an_application_that_is_not_there_is_said_as_a_start_fails(tmp_path: Path, app: str, said: str) -> None:
+    ini = f"[server:main]\nuse = egg:gunicorn#main\nbacklog = 64\nbind = 127.0.0.1:{free_port()}\n{app}"
+    (tmp_path / "prod.ini").write_text(ini)
+    checked = check(tmp_path)
+    assert (checked.code, checked.verdict("application")) == (1, "wrong"), checked.text
+    assert said in checked.flat, checked.text
+    assert checked.text.endswith("\n1 wrong, 0 short: a server would not start with this.\n")
+    command = [COMMANDS["paster"][0], "serve", "prod.ini"]
+    started = subprocess.run(
+        command, cwd=tmp_path, env=environment("", {}), timeout=60, check=False, capture_output=True
+    )
+    assert started.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("app", "section"),
+    [
+        ("[composite:main]\nuse = egg:Paste#urlmap\n/ = nowhere\n", "composite:main"),
+        ("[pipeline:main]\npipeline = a b\n[filter:a]\nuse = egg:gunicorn#upload_progress\n[app:b]\nuse = call:c:d\n",
+         "pipeline:main"),
+        ("[app:main]\nuse = config:other.ini#site\nset debug = no\n", "app:main"),
+        ("[filter-app:main]\nuse = egg:gunicorn#upload_progress\nnext = b\n[app:b]\nuse = call:c:d\n",
+         "filter-app:main"),
+    ],
+)  # fmt: skip
+def test_an_application_is_followed_and_not_loaded(tmp_path: Path, app: str, section: str) -> None:
+    ini = f"[server:main]\nuse = egg:gunicorn#main\nbacklog = 64\nbind = 127.0.0.1:{free_port()}\n{app}"
+    (tmp_path / "prod.ini").write_text(ini)
+    (tmp_path / "other.ini").write_text("[app:site]\npaste.app_factory = no_such_module:nothing\n")
+    checked = check(tmp_path)
+    assert (checked.code, checked.verdict(f"application [{section}]")) == (0, "ok"), checked.text
+
+
+def test_another_application_is_chosen_by_name(tmp_path: Path, face: str) -> None:
+    write(tmp_path, more="[app:other]\nuse = nothing\n")
+    assert check(tmp_path, "--app-name=main", face=face).code == 0
+    checked = check(tmp_path, "--app-name=other", face=face)
+    assert (checked.code, checked.verdict("application")) == (1, "wrong")
+
+
+def test_what_only_a_start_can_tell_is_said(tmp_path: Path) -> None:
+    (tmp_path / "hooks_of_check.py").write_text("def on_starting(server):\n    raise SystemExit(3)\n")
+    write(tmp_path, "pythonpath = .", "on_starting = hooks_of_check.on_starting", "warmup = /", "bind = fd://7")
+    checked = check(tmp_path)
+    assert checked.code == 0, checked.text
+    assert re.search(r"^ok +hooks: on_starting +imported, not called$", checked.text, re.MULTILINE)
+    assert re.search(r"^ok +warmup: 1 request +not made$", checked.text, re.MULTILINE)
+    untried = "the application loads and no hook stops it and it answers the requests of warmup and it is given fd://7"
+    assert f"{WOULD_START} {untried}, which is not tried here." in checked.flat
 
 
 # -- addresses -----------------------------------------------------------------------------------------------------
@@ -239,6 +349,39 @@ def test_a_log_that_can_not_be_opened_is_said(tmp_path: Path) -> None:
     assert f'accesslog: "{tmp_path}/folder.log" can\'t be opened for writing (Is a directory)' in checked.flat
 
 
+def test_a_pid_file_that_can_not_be_written_is_said_as_at_a_start(tmp_path: Path) -> None:
+    (tmp_path / "pids").mkdir()
+    write(tmp_path, f"pidfile = {tmp_path}/pids")
+    before = everything(tmp_path)
+    checked = check(tmp_path)
+    assert (checked.code, checked.verdict("pidfile = ")) == (1, "wrong"), checked.text
+    code, started = run_to_end((tmp_path / "prod.ini").read_text().replace(APP, f"\n[app:main]\n{APPLICATION}\n"))
+    said = started.splitlines()[-1]
+    assert (code, said) == (1, f"pidfile = {tmp_path}/pids can't be written: Is a directory; name a file")
+    assert f"wrong: {said}" in checked.flat
+    assert everything(tmp_path) == before
+
+
+def test_a_pid_file_of_another_server_is_said(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text(f"{os.getpid()}\n")
+    write(tmp_path, "pidfile = pid")
+    checked = check(tmp_path)
+    assert (checked.code, checked.verdict("pidfile = ")) == (1, "wrong")
+    assert f"pidfile = {tmp_path}/pid: a server is already running as pid {os.getpid()}; stop it" in checked.flat
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_folder_of_bodies_is_tried_as_the_workers_user(tmp_path: Path, user: str) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "bodies").mkdir(0o700)
+    write(tmp_path, f"user = {user}", "tmp_upload_dir = bodies", "spool_request_body = 1m")
+    checked = check(tmp_path)
+    assert checked.verdict("tmp_upload_dir = ") == ("ok" if user == "root" else "wrong")
+    if user != "root":
+        assert f"{tmp_path}/bodies: no file can be made there: Permission denied" in checked.flat
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_the_user_is_tried(tmp_path: Path) -> None:
     write(tmp_path, "user = nobody", "group = nogroup")
@@ -264,7 +407,8 @@ def test_a_limit_that_falls_short_is_the_exit_code_1_and_its_command_one_line(tm
     assert checked.code == 1
     assert re.search(r"^short +Open files of a process \(RLIMIT_NOFILE\) +1500 +2129$", checked.text, re.MULTILINE)
     assert "\n    now:     ulimit -n 2129 (as root, in the shell that starts the server)\n" in checked.text
-    assert checked.text.endswith("\n1 short: a server would start with this, and not do all that it says.\n")
+    assert "1 short: a server would start with this if the application loads, " in checked.flat
+    assert checked.flat.endswith(" here, and not do all that it says.")
 
 
 @pytest.mark.skipif(bool(NO_NETWORK), reason=f"no network namespace: {NO_NETWORK}")

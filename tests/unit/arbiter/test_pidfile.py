@@ -57,8 +57,44 @@ def test_what_holds_no_pid_is_replaced(tmp_path: Path, content: str) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
-    with pytest.raises(pidfile.PidFileProblem, match="name a folder that exists"):
+    with pytest.raises(pidfile.PidFileProblem, match="name a file in a folder that exists"):
         pidfile.write(str(tmp_path / "nowhere" / "pid"))
+
+
+def test_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pid").mkdir()
+    for way in (pidfile.write, pidfile.attempt):
+        with pytest.raises(pidfile.PidFileProblem, match=r"Is a directory; name a file\Z"):
+            way(str(tmp_path / "pid"))
+    assert os.listdir(tmp_path) == ["pid"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acts as two users")
+def test_what_somebody_else_has_in_a_folder_like_tmp_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "pids" / "pid"
+    path.parent.mkdir()
+    path.parent.chmod(0o1777)
+    path.write_text("4711\n")
+    for folder in path.parents[1:]:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        for way in (pidfile.write, pidfile.attempt):
+            with pytest.raises(pidfile.PidFileProblem, match="Operation not permitted"):
+                way(str(path))
+    finally:
+        os.seteuid(0)
+    assert os.listdir(path.parent) == ["pid"]
+
+
+def test_what_is_tried_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    assert pidfile.attempt(str(path)) == 0
+    assert os.listdir(tmp_path) == []
+    path.write_text(f"{os.getppid()}\n")
+    assert pidfile.attempt(str(path)) == os.getppid()
+    assert path.read_text() == f"{os.getppid()}\n"
 
 
 def test_it_can_name_a_successor_and_is_then_that_one_s(tmp_path: Path) -> None:
