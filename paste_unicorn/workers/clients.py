@@ -231,6 +231,7 @@ class Clients:
 
     def settle(self, connection: Connection) -> None:
         """Enter the phase that fits what is unsent, unread or already here."""
+        connection.limits.let_go(connection)
         if connection.fd not in self.by_fd:
             return
         if connection.close_when_sent and not connection.output:

@@ -1,6 +1,10 @@
 """One client: its socket, what has arrived and not been used, what has not been sent, and until when it may take.
 
-Owned by the worker's one thread. Hot: `send` runs once a request.
+Owned by the worker's one thread, or by the one that runs its request. What is unsent may be somebody else's to send
+while an application goes on (`SendLimits.on_held`): it is taken back before anything is done with it here. `output` is
+empty only when the kernel has all of it, so who sees that need take nothing back.
+
+Hot: `send` runs once a request.
 """
 
 from __future__ import annotations
@@ -67,13 +71,19 @@ class MakesEnvirons(Protocol):
     def make(self, head: Head, peer: dict[str, str]) -> Environ: ...
 
 
+def _nobody_else(connection: Connection) -> None:
+    """Nobody else sends on this connection."""
+
+
 class SendLimits(NamedTuple):
     """How far the application may run ahead of a client that reads slowly, and how it waits for one."""
 
     response_buffer: int  # bytes of an answer that may wait here before the application has to
     send_timeout_s: float  # how long the application waits for a client that takes nothing
     wait: Callable[[int, bool, bool, float], bool] = wait_in_thread
-    on_held: Callable[[Connection], None] | None = None  # told that something waits here, and the application goes on
+    on_held: Callable[[Connection], None] = _nobody_else  # told that something waits here, and the application goes on
+    take_back: Callable[[Connection], None] = _nobody_else  # until then, who was told so may send it
+    let_go: Callable[[Connection], None] = _nobody_else  # until then for good: the descriptor may be closed
 
 
 class Connection:
@@ -136,7 +146,7 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Give all of `data` to the kernel or, where it takes no more, to `output`. Raises ClientGone."""
-        if self.output and not self.flush():
+        if self.output and not self._flush_own():
             self._hold(data)
             return
         try:
@@ -150,7 +160,7 @@ class Connection:
 
     def send_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         """The same for parts in a row: to join large ones would be to copy them."""
-        if not self.output or self.flush():
+        if not self.output or self._flush_own():
             try:
                 sent = self.sock.sendmsg(parts)
             except BlockingIOError:
@@ -160,18 +170,21 @@ class Connection:
             parts = _behind(parts, sent)
             if not parts:
                 return
-        for part in parts[:-1]:
+        self._hold(*parts)
+
+    def _hold(self, *parts: bytes | memoryview) -> None:
+        """Keep what the kernel did not take; where that is too much, wait for the client. Raises ClientGone."""
+        self.limits.take_back(self)  # who has just sent all that was held may not be done with it
+        for part in parts:
             self._append(part)
             self.unsent += len(part)
-        self._hold(parts[-1])
-
-    def _hold(self, data: bytes | memoryview) -> None:
-        """Keep what the kernel did not take; where that is too much, wait for the client. Raises ClientGone."""
-        self._append(data)
-        self.unsent += len(data)
         while self.unsent > self.limits.response_buffer and not self.flush():
             self._wait_writable()
-        if self.limits.on_held is not None and self.output:
+        self._leave_to_others()
+
+    def _leave_to_others(self) -> None:
+        """The application goes on."""
+        if self.output:
             self.limits.on_held(self)
 
     def _wait_writable(self) -> None:
@@ -185,7 +198,11 @@ class Connection:
         self.flush()
 
     def send_file(self, region: FileRegion) -> None:
-        """The same for a part of a file; the descriptor is duplicated, since the application may close its own."""
+        """The same for a part of a file; the descriptor is duplicated, since the application may close its own.
+
+        It is the end of an answer: what the kernel does not take is left to the loop.
+        """
+        self.limits.take_back(self)
         self._append(FileRegion(os.dup(region.fd), region.offset, region.length))
         self.flush()
 
@@ -194,8 +211,15 @@ class Connection:
             self.output = deque()
         self.output.append(part)
 
+    def _flush_own(self) -> bool:
+        self.limits.take_back(self)
+        return self.flush()
+
     def flush(self) -> bool:
-        """Send what the kernel takes now, up to FLUSH_SIZE; says whether all is sent. Raises ClientGone."""
+        """Send what the kernel takes now, up to FLUSH_SIZE; says whether all is sent. Raises ClientGone.
+
+        By whoever has what is unsent.
+        """
         output, room = self.output, FLUSH_SIZE
         try:
             while output and room > 0:
@@ -215,6 +239,7 @@ class Connection:
 
     def flush_all(self) -> None:
         """Wait until all is sent. Raises ClientGone."""
+        self.limits.let_go(self)
         while not self.flush():
             self._wait_writable()
 
@@ -229,9 +254,11 @@ class Connection:
         sent = self.sock.sendmsg(parts)
         self.unsent -= sent
         left = _behind(parts, sent)
-        for _ in parts:
+        count = len(parts) - len(left)
+        if left:
+            output[count] = left[0]
+        for _ in range(count):
             output.popleft()
-        output.extendleft(reversed(left))
         return sent, not left
 
     def _flush_file(self, region: FileRegion, room: int) -> int:
@@ -255,18 +282,20 @@ class Connection:
         """
         wait = self.limits.wait
         while self.output:
-            if not wait(self.fd, True, True, timeout_s):
-                return False
-            if self.flush():
+            self.limits.take_back(self)
+            is_ready = wait(self.fd, True, True, timeout_s)
+            if is_ready and self.flush():
                 break
-            if wait_in_thread(self.fd, True, False, 0):
-                return True
+            if not is_ready or wait_in_thread(self.fd, True, False, 0):
+                self._leave_to_others()
+                return is_ready
         return wait(self.fd, True, False, timeout_s)
 
     def close(self) -> None:
         """End the connection, and let go of the descriptors. Whoever registered the socket with an epoll object
         unregisters it before.
         """
+        self.limits.let_go(self)
         for part in self.output:
             if isinstance(part, FileRegion):
                 os.close(part.fd)
@@ -284,6 +313,7 @@ class Connection:
 
     def release(self) -> None:
         """Close our descriptor of a connection that lives on in another process: no `shutdown`, which would end it."""
+        self.limits.let_go(self)
         self.sock.close()
 
     def has_ended(self) -> bool:

@@ -33,6 +33,7 @@ from .collecting import collect_often
 from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
 from .fittings import make_environs, make_parser
+from .flusher import Flusher
 from .listening import Listening
 from .loop import make_loop
 from .overtime import Overtime
@@ -259,6 +260,10 @@ def make_worker(
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
+    send_limits = SendLimits(requests.response_buffer, requests.send_timeout_s, waiting)
+    if processes.worker_class not in GREEN:
+        flusher = Flusher(exchange.complain)
+        send_limits = send_limits._replace(on_held=flusher.hold, take_back=flusher.take_back, let_go=flusher.let_go)
     overtime = None
     if processes.request_timeout_s:
         overtime = Overtime(
@@ -287,7 +292,7 @@ def make_worker(
             trailer_fields=requests.limit_request_fields,
             trailer_field_size=requests.limit_request_field_size,
         ),
-        send_limits=SendLimits(requests.response_buffer, requests.send_timeout_s, waiting),
+        send_limits=send_limits,
         slot=slot,
         scoreboard=orders.scoreboard,
         log=logs.error,
