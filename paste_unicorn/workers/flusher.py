@@ -42,7 +42,7 @@ class Flusher:
     def __init__(self, complain: Callable[[str, BaseException], None]) -> None:
         self._complain = complain
         self._loop = make_loop()
-        self._lock = threading.Lock()  # guards the next two
+        self._lock = threading.Lock()  # guards what follows
         self._held: dict[int, Connection] = {}  # by descriptor
         self._watched: set[int] = set()
         self._has_started = False
@@ -77,21 +77,23 @@ class Flusher:
                 self._unwatch(fd)
 
     def _start(self) -> None:
-        self._has_started = True
-        try:
-            own_thread.start(self._flush_forever, NAME)
-        except RuntimeError as error:  # the system gives no more threads
-            self._is_off = True
-            self._complain("What slow clients do not take of a stream will wait for its next item", error)
+        with self._lock:
+            if self._has_started:  # by another thread, just now
+                return
+            self._has_started = True
+            try:
+                own_thread.start(self._flush_forever, NAME)
+            except RuntimeError as error:  # the system gives no more threads
+                self._is_off = True
+                self._complain("What slow clients do not take of a stream will wait for its next item", error)
 
     def _be_a_child(self) -> None:
-        """In a child that the application has forked. What is watched is the parent's as well, and its thread, which
-        does not exist here, may have had the lock.
+        """In a child that the application has forked. The thread does not exist there, and may have had the lock; what
+        is watched is watched for the parent. So nothing is held, and neither is touched.
         """
         self._has_started = self._is_off = True
         self._held = {}
         self._watched = set()
-        self._lock = threading.Lock()
 
     # An interruption (`request_timeout`) may come between two steps of what is above. What it leaves watched ends with
     # its first event, and what it leaves held leaves with the next item.

@@ -14,6 +14,7 @@ from support.checks import get, post
 from support.client import chunked
 from support.load import allow_descriptors, crowd
 from support.server import Server, wait_for
+from support.streaming import MOST_THREADS
 
 from paste_unicorn.scoreboard import Scoreboard
 
@@ -22,7 +23,6 @@ SETTINGS = {"worker_connections": "2000", "loglevel": "info", "timeout": "120"}
 HOST = b"Host: localhost"
 CROWD = 500
 PATIENCE_S = 60.0
-WHOLE_POOL = 6  # the main thread, four that may run requests, and one more for the loop; made as they are needed
 
 # What they were doing. Where hundreds can't run at once, an application that waits for ever would keep the others
 # waiting, so there it waits for a moment.
@@ -81,8 +81,7 @@ def test_nothing_is_left_of_hundreds_that_disappear(
     requests = [make(wait_s) for name, make in KINDS.items() if kind in (name, "all of them")]
     count = CROWD // len(requests)
     before = state(server)
-    if worker_class == "threads":
-        before["threads"] = WHOLE_POOL
+    before["threads"] = MOST_THREADS.get(worker_class, before["threads"])
     with contextlib.ExitStack() as stack:
         clients = [one for data in requests for one in stack.enter_context(crowd(server.address, count, data))]
         if worker_class in GREEN:

@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,10 @@ Environ = dict[str, Any]
 Query = dict[str, str]
 
 BLOCK = 65536
+
+# Of a worker, the main one included. They are made as they are needed: one that sends to slow readers and, in a pool,
+# four that run requests, and one for the loop.
+MOST_THREADS = {"sync": 2, "threads": 7}
 
 
 def make_app(global_conf: dict[str, str], **local_conf: str) -> Streaming:
@@ -128,11 +133,26 @@ class Streaming:
                 yield block
 
     def do_ahead(self, query: Query, environ: Environ) -> Iterator[bytes]:
-        """`size` bytes at once, a last word, and then an hour of silence; the file `tell` is made before that."""
+        """`size` bytes at once, a last word, and then silence until the file `gate` is there; `tell` is made before."""
         yield b"x" * int(query["size"])
         yield b"the last word"
         Path(query["tell"]).touch()
-        time.sleep(3600)
+        wait_for_file(query["gate"])
+
+    def do_items(self, query: Query, environ: Environ) -> Iterator[bytes]:
+        """`count` items of `size` bytes: the first at once, each other one as soon as the file `gate`.N is there."""
+        for number in range(int(query["count"])):
+            if number:
+                wait_for_file(f"{query['gate']}.{number}")
+            yield item(number, int(query["size"]))
+
+    def do_storm(self, query: Query, environ: Environ) -> Iterator[bytes]:
+        """Items of all sizes, at once or after a while."""
+        chance = random.Random()
+        for data in storm(int(query["seed"])):
+            yield data
+            if chance.random() < 0.5:
+                time.sleep(chance.choice([0, 0.001, 0.01]))
 
     def do_ticks(self, query: Query, environ: Environ) -> Iterator[bytes]:
         """An endless answer, an item each `gap` seconds."""
@@ -150,6 +170,18 @@ class Streaming:
         with self.changed:
             self.changed.wait(float(query["s"]))
         return b"no news"
+
+
+def item(number: int, size: int) -> bytes:
+    """One of `do_items`: no two places in it, and no two of them, look alike."""
+    return b"".join(b"%d.%06x " % (number, at) for at in range(size // 9 + 1))[:size]
+
+
+def storm(seed: int) -> Iterator[bytes]:
+    """What `do_storm` sends."""
+    chance = random.Random(seed)
+    for _ in range(100):
+        yield chance.randbytes(int(10 ** chance.uniform(0, 5)))
 
 
 def is_inside(one: greenlet) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from _socket import socket as RawSocket
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -57,6 +60,30 @@ def test_the_rest_is_held_in_order(ends: tuple[Connection, socket.socket]) -> No
     received += read_all(client, len(BIG) + 3 - len(received))
     assert bytes(received) == BIG + b"end"
     assert connection.unsent == 0
+
+
+def test_what_is_held_looks_empty_to_other_threads_only_when_all_is_sent(
+    ends: tuple[Connection, socket.socket],
+) -> None:
+    """At no line, wherever they come in between."""
+    connection, client = ends
+
+    def look(frame: FrameType, event: str, argument: object) -> Any:
+        seen.append((bool(connection.output), connection.unsent > 0))
+        return look
+
+    seen: list[tuple[bool, bool]] = []
+    for part in (BIG, b"more", b"", BIG, b"end"):
+        connection.send(part)
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        while not connection.flush():
+            client.recv(1 << 20)
+    finally:
+        sys.settrace(before)
+    assert len(seen) > 100
+    assert (False, True) not in seen
 
 
 def test_parts_leave_as_if_they_were_joined(ends: tuple[Connection, socket.socket]) -> None:
