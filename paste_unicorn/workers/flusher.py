@@ -19,7 +19,8 @@ the worker's loop notices it as well.
 
 Not one thread with the watcher: that looks by ticks, for siblings' sake and only where there are some, and while it
 acts the worker's loop waits for it. This one sleeps until a client takes more, and only who sends to the same clients
-may have to wait for it. It is started when a client has not taken all for the first time.
+may have to wait for it. It starts when a client has not taken all, and ends when that has not been so for a while: in a
+process with one thread a system call costs less.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .connection import ClientGone, Connection
 from .loop import WRITABLE, make_loop
 
 NAME = "paste_unicorn flusher"  # in `threading.enumerate()` and tracebacks
+IDLE_S = 5.0  # with nothing held, before it ends
 
 
 class Flusher:
@@ -45,18 +47,18 @@ class Flusher:
         self._lock = threading.Lock()  # guards what follows
         self._held: dict[int, Connection] = {}  # by descriptor
         self._watched: set[int] = set()
-        self._has_started = False
+        self._is_running = False
         self._is_off = False
         os.register_at_fork(after_in_child=self._be_a_child)
 
     def hold(self, connection: Connection) -> None:
         """Send what is unsent as soon as its client takes it."""
-        if not self._has_started:
-            self._start()
         if self._is_off:
             return  # it leaves with the application's next item
         fd = connection.fd
         with self._lock:
+            if not self._is_running:
+                self._start()
             self._held[fd] = connection
             if fd not in self._watched:
                 self._watch(fd)
@@ -77,21 +79,18 @@ class Flusher:
                 self._unwatch(fd)
 
     def _start(self) -> None:
-        with self._lock:
-            if self._has_started:  # by another thread, just now
-                return
-            self._has_started = True
-            try:
-                own_thread.start(self._flush_forever, NAME)
-            except RuntimeError as error:  # the system gives no more threads
-                self._is_off = True
-                self._complain("What slow clients do not take of a stream will wait for its next item", error)
+        self._is_running = True
+        try:
+            own_thread.start(self._run, NAME)
+        except RuntimeError as error:  # the system gives no more threads
+            self._is_off = True
+            self._complain("What slow clients do not take of a stream will wait for its next item", error)
 
     def _be_a_child(self) -> None:
         """In a child that the application has forked. The thread does not exist there, and may have had the lock; what
         is watched is watched for the parent. So nothing is held, and neither is touched.
         """
-        self._has_started = self._is_off = True
+        self._is_off = True
         self._held = {}
         self._watched = set()
 
@@ -110,13 +109,21 @@ class Flusher:
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
-    def _flush_forever(self) -> None:
+    def _run(self) -> None:
         while True:
-            try:
-                for fd, _ in self._loop.poll(None):
+            events = self._loop.poll(IDLE_S)
+            if not events and self._may_end():
+                return
+            for fd, _ in events:
+                try:
                     self._flush(fd)
-            except Exception as error:
-                self._complain("A fault of the server itself, while it sent to clients that read slowly", error)
+                except Exception as error:
+                    self._complain("A fault of the server itself; a client that reads slowly has to wait", error)
+
+    def _may_end(self) -> bool:
+        with self._lock:
+            self._is_running = bool(self._held)
+            return not self._is_running
 
     def _flush(self, fd: int) -> None:
         """Its client takes more, or has gone. (Batches go stale: whose number it is now loses nothing by a try.)"""

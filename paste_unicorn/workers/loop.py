@@ -24,7 +24,7 @@ class EpollLoop:
 
     def __init__(self) -> None:
         self._epoll = _Epoll(sizehint=1024)
-        self.poll = self._epoll.poll  # poll(timeout_s) -> [(fd, events)]; None: for ever
+        self.poll = self._epoll.poll  # poll(timeout_s) -> [(fd, events)]
         self._register = self._epoll.register
 
     def add(self, fd: int, events: int = READABLE) -> None:
@@ -59,7 +59,7 @@ class SelectorLoop:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
 
-    def poll(self, timeout_s: float | None) -> Events:
+    def poll(self, timeout_s: float) -> Events:
         to_bits = {selectors.EVENT_READ: READABLE, selectors.EVENT_WRITE: WRITABLE}
         return [
             (key.fd, sum(bit for event, bit in to_bits.items() if events & event))

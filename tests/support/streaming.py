@@ -181,7 +181,7 @@ def storm(seed: int) -> Iterator[bytes]:
     """What `do_storm` sends."""
     chance = random.Random(seed)
     for _ in range(100):
-        yield chance.randbytes(int(10 ** chance.uniform(0, 5)))
+        yield chance.randbytes(int(10 ** chance.uniform(0, 6)))
 
 
 def is_inside(one: greenlet) -> bool:

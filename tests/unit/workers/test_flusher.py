@@ -15,9 +15,11 @@ from _socket import socket as RawSocket
 from collections.abc import Callable, Iterator
 
 import pytest
+import workbench
 from support.server import wait_for
 
-from paste_unicorn.workers.connection import ClientGone, Connection, SendLimits
+from paste_unicorn.workers import flusher as flusher_module
+from paste_unicorn.workers.connection import ClientGone, Connection, Phase, SendLimits
 from paste_unicorn.workers.flusher import NAME, Flusher
 from paste_unicorn.wsgi.environ import Environs, peer_environ
 
@@ -111,18 +113,24 @@ def test_what_is_held_leaves_while_nobody_sends_more(bench: Bench, send: Callabl
     connection.close()
 
 
-def test_who_is_read_at_once_needs_no_thread(bench: Bench) -> None:
-    before = threads()
+def test_there_is_a_thread_while_somebody_reads_slowly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for(lambda: not threads(), "those of other tests have ended")
+    monkeypatch.setattr(flusher_module, "IDLE_S", 0.2)
     connection, client = bench.connect()
     connection.send(b"x" * 1000)
     assert read_exactly(client, 1000) == b"x" * 1000
+    assert threads() == 0
+    for _ in range(2):
+        ends = [bench.connect() for _ in range(3)]
+        for one, _ in ends:
+            one.send(BIG)
+        time.sleep(0.5)
+        assert threads() == 1
+        for one, reader in ends:
+            assert read_exactly(reader, len(BIG)) == BIG
+            one.close()
+        wait_for(lambda: not threads(), "it has ended")
     connection.close()
-    assert threads() == before
-    for _ in range(3):
-        connection, client = bench.connect()
-        connection.send(BIG)
-        assert threads() == before + 1
-        connection.close()
 
 
 def test_it_sends_nothing_of_what_was_taken_back(bench: Bench) -> None:
@@ -166,6 +174,22 @@ def test_a_wait_for_the_client_gives_back_what_it_could_not_send(bench: Bench) -
     connection.close()
 
 
+def test_the_loop_gets_it_back_when_the_application_is_done(bench: Bench) -> None:
+    workers = workbench.Bench()
+    worker = workers.worker()
+    connection, client = bench.connect()
+    worker.clients.add(connection)
+    connection.send(BIG)
+    worker.clients.settle(connection)
+    assert connection.phase is Phase.WRITING
+    assert bench.is_idle
+    size = len(BIG) - connection.unsent
+    assert read_exactly(client, size) == BIG[:size]
+    assert is_silent(client)
+    worker.clients.drop(connection)
+    workers.close()
+
+
 def test_all_that_is_held_is_waited_for(bench: Bench) -> None:
     connection, client = bench.connect()
     connection.send(BIG)
@@ -206,10 +230,11 @@ def test_a_number_is_free_for_another_connection_when_it_was_closed(bench: Bench
         reader = threading.Thread(target=_read_some, args=(client, chance.choice([1000, 300_000, 1_000_000])))
         reader.start()
         time.sleep(chance.choice([0, 0, 0.0005, 0.003]))
-        connection.close()
         mine, theirs = socket.socketpair()
-        other = bench.wrap(mine)
-        assert other.fd == fd
+        connection.close()
+        os.dup2(mine.fileno(), fd)
+        mine.close()
+        other = bench.wrap(socket.socket(fileno=fd))
         assert fd not in bench.flusher._held
         assert fd not in bench.flusher._watched
         other.send(BIG[:600_000])
