@@ -180,10 +180,6 @@ class Connection:
             self.unsent += len(part)
         while self.unsent > self.limits.response_buffer and not self.flush():
             self._wait_writable()
-        self._leave_to_others()
-
-    def _leave_to_others(self) -> None:
-        """The application goes on."""
         if self.output:
             self.limits.on_held(self)
 
@@ -276,20 +272,11 @@ class Connection:
         return sent
 
     def wait_readable(self, timeout_s: float) -> bool:
-        """Block until something, or the end, has arrived; False after `timeout_s`. Raises ClientGone.
+        """Block until something, or the end, has arrived; False after `timeout_s`.
 
-        What is unsent leaves meanwhile: a client may want to read before it sends more.
+        What is unsent leaves meanwhile (`SendLimits.on_held`): a client may want to read before it sends more.
         """
-        wait = self.limits.wait
-        while self.output:
-            self.limits.take_back(self)
-            is_ready = wait(self.fd, True, True, timeout_s)
-            if is_ready and self.flush():
-                break
-            if not is_ready or wait_in_thread(self.fd, True, False, 0):
-                self._leave_to_others()
-                return is_ready
-        return wait(self.fd, True, False, timeout_s)
+        return self.limits.wait(self.fd, True, False, timeout_s)
 
     def close(self) -> None:
         """End the connection, and let go of the descriptors. Whoever registered the socket with an epoll object

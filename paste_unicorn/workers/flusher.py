@@ -52,16 +52,18 @@ class Flusher:
         os.register_at_fork(after_in_child=self._be_a_child)
 
     def hold(self, connection: Connection) -> None:
-        """Send what is unsent as soon as its client takes it."""
+        """Send what is unsent as soon as its client takes it; without a thread, at once. Raises ClientGone."""
+        if not self._is_off:
+            fd = connection.fd
+            with self._lock:
+                if not self._is_running:
+                    self._start()
+                if not self._is_off:
+                    self._held[fd] = connection
+                    if fd not in self._watched:
+                        self._watch(fd)
         if self._is_off:
-            return  # it leaves with the application's next item
-        fd = connection.fd
-        with self._lock:
-            if not self._is_running:
-                self._start()
-            self._held[fd] = connection
-            if fd not in self._watched:
-                self._watch(fd)
+            connection.flush_all()
 
     def take_back(self, connection: Connection) -> None:
         """When this returns, what is unsent is the caller's alone, until it is held again."""
@@ -84,7 +86,7 @@ class Flusher:
             own_thread.start(self._run, NAME)
         except RuntimeError as error:  # the system gives no more threads
             self._is_off = True
-            self._complain("What slow clients do not take of a stream will wait for its next item", error)
+            self._complain("Applications will wait for clients that read slowly", error)
 
     def _be_a_child(self) -> None:
         """In a child that the application has forked. The thread does not exist there, and may have had the lock; what

@@ -174,21 +174,6 @@ def test_a_fast_reader_of_a_large_file_leaves_others_their_turn(
     assert read_all(client, 35_000) == BIG[:35_000]
 
 
-def test_waiting_for_more_lets_what_is_unsent_leave(ends: tuple[Connection, socket.socket]) -> None:
-    connection, client = ends
-    connection.send(BIG)
-
-    def read_then_speak() -> None:
-        read_all(client, len(BIG))
-        client.sendall(b"more")
-
-    speaker = threading.Thread(target=read_then_speak)
-    speaker.start()
-    assert connection.wait_readable(10)
-    speaker.join()
-    assert connection.receive(100) == b"more"
-
-
 def test_waiting_for_more_ends(ends: tuple[Connection, socket.socket]) -> None:
     connection, _ = ends
     assert not connection.wait_readable(0.01)
