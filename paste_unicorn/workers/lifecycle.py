@@ -255,6 +255,7 @@ def make_worker(
         make_environs, settings, logs.error_fd, own={"gunicorn.uploads": orders.scoreboard.uploads.find}
     )
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
+    answering.closing = not requests.keepalive_s
     loop = make_loop()
     worker, waiting = _class_of(processes)
     exchange = make_exchange(

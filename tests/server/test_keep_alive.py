@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.checks import check_still_in_step, get, post, read_answers, script
 from support.client import Client, Closed, chunked, tokens
-from support.server import Server
+from support.server import Server, serve
 
 HOST = b"Host: localhost"
 KEEP_ALIVE = b"Connection: keep-alive"
@@ -220,3 +220,23 @@ def test_incomplete_head_of_a_client_that_ended_its_side_gets_no_200(server: Ser
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         client.end()
         assert b" 200 " not in client.read_all()
+
+
+LAST = {
+    "HTTP/1.1": get(HOST),
+    "HTTP/1.0 that asks for more": get(KEEP_ALIVE, version=b"HTTP/1.0"),
+    "streamed": get(HOST, target=script(kind="generator", blocks=["one ", "two"]).encode()),
+    "a body that nobody reads": UNREAD["small"],
+    "of an application that fails": get(HOST, target=script(error="ValueError").encode()),
+}
+
+
+def test_where_keepalive_is_0_each_answer_says_that_it_is_the_last(worker_class: str) -> None:
+    with serve(settings={"workers": "1", "worker_class": worker_class, "keepalive": "0"}) as server:
+        for name, request in LAST.items():
+            for rest in (b"", get(HOST)):
+                with server.connect() as client:
+                    client.send(request + rest)
+                    answer = client.read_answer()
+                    assert tokens(answer.all("Connection")) == ["close"], name
+                    client.expect_end()
