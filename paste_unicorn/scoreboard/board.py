@@ -30,6 +30,7 @@ _STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped 
 _WORKERS = struct.Struct("<I")  # how many are wanted now
 _WORKERS_OFFSET = 68
 _CLOSINGS = 72  # offset of one byte: how often listeners have been told to take no more connections
+_ROOM_AT = 80  # monotonic seconds, as in `_BEAT`: when a worker has last said that it has room for connections
 _UPLOADS_MARKS = 2048  # a byte for each slot, of `Uploads`
 _HEADER_SIZE = 4096
 
@@ -167,6 +168,15 @@ class Scoreboard:
     def say_closing(self) -> None:
         """To be called before listeners are changed, so that whoever accepts from them knows."""
         self._memory[_CLOSINGS] = (self._memory[_CLOSINGS] + 1) % 256
+
+    @property
+    def room_at(self) -> float:
+        """When a worker has last said that it has room for more connections, in monotonic seconds."""
+        return float(_BEAT.unpack_from(self._memory, _ROOM_AT)[0])
+
+    @room_at.setter
+    def room_at(self, value: float) -> None:
+        _BEAT.pack_into(self._memory, _ROOM_AT, value)
 
     @property
     def workers(self) -> int:

@@ -6,6 +6,7 @@ costs less than any ordered structure would cost each request.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,12 @@ def overdue(connections: Iterable[Connection], now: float) -> list[Connection]:
     return [connection for connection in connections if connection.deadline <= now]
 
 
-def slowest_head(connections: Iterable[Connection], now: float, at_least_s: float) -> Connection | None:
-    """The connection whose head has been unfinished longest, if for `at_least_s` seconds."""
-    waiting = (one for one in connections if one.phase is HEAD and one.since <= now - at_least_s)
-    return min(waiting, key=lambda one: one.since, default=None)
+def waiting_longest(connections: Iterable[Connection], phase: Phase, before: float, most: int) -> list[Connection]:
+    """Those that have waited in this phase since `before` or earlier, for a request that is not there yet; the one that
+    has waited longest first.
+    """
+    waiting = (
+        one for one in connections
+        if one.phase is phase and one.since <= before and (phase is HEAD or not one.buffer)
+    )  # fmt: skip
+    return heapq.nsmallest(most, waiting, key=lambda one: one.since)

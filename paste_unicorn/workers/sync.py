@@ -24,8 +24,8 @@ from ..wsgi.environ import peer_environ
 from ..wsgi.gateway import Answering
 from .bodies import BodyRules
 from .clients import Clients
-from .connection import IDLE, Connection, SendLimits
-from .deadlines import SCAN_INTERVAL_S, Deadlines, overdue, slowest_head
+from .connection import Connection, SendLimits
+from .deadlines import SCAN_INTERVAL_S, Deadlines, overdue
 from .exchange import Exchange
 from .handoff import Handoff
 from .leaving import TICK_S, Leaving
@@ -33,6 +33,7 @@ from .listening import Listening
 from .loop import GONE, READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
 from .overtime import Overtime
 from .peers import Peers
+from .room import Room
 from .waited import LATE_S, Leavers
 from .watcher import Watcher
 
@@ -46,7 +47,6 @@ monotonic = time.monotonic
 IDLE_WAIT_S = 0.5  # a sign of life is due even where nothing happens
 FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
 BATCH = 16
-SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
 
 
 class SyncWorker:
@@ -87,7 +87,6 @@ class SyncWorker:
         self._answering = answering
         self._send_limits = send_limits
         self._slot = slot
-        self._max_connections = max_connections
         self._wakeup_fd = wakeup_fd  # becomes readable when a signal has arrived
         self._overtime = overtime
         self._each_round = each_round  # a few times a second: what is neither connection nor request
@@ -96,6 +95,7 @@ class SyncWorker:
         self._leaving = Leaving(
             loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
         )  # fmt: skip
+        self._room = Room(max_connections, clients, listening, self._handoff, self._leaving, scoreboard)
         self.retire, self.drain = self._leaving.retire, self._leaving.drain
         self._fresh: deque[Connection] = deque()  # came in this round; they may have sent a request already
         self._leavers = leavers = Leavers(loop, clients, parser, exchange, self._fresh)
@@ -218,6 +218,7 @@ class SyncWorker:
         clients = self._clients
         for connection in overdue(clients.by_fd.values(), now):
             self._guard(clients.overdue, connection)
+        self._room.look(now)
         if not self.is_full:
             self._listening.resume(now)
         if self._may_take():
@@ -257,11 +258,11 @@ class SyncWorker:
             self._shared(self._handoff.fd, now)
 
     def _accept(self, listener: Listener, now: float) -> None:
-        listening, clients = self._listening, self._clients
+        listening, clients, room = self._listening, self._clients, self._room
         for _ in range(BATCH if self._last_round_s < FAST_ROUND_S else 1):
             least_wanted = None
-            if len(clients.by_fd) >= self._max_connections:
-                least_wanted = self._least_wanted(now)
+            if room.is_taken():
+                least_wanted = room.least_wanted(now, self._watcher.running)
                 if least_wanted is None:
                     listening.unwatch()  # the queue waits for a moment
                     break
@@ -280,24 +281,13 @@ class SyncWorker:
                 raise
             clients.add(connection)
             self._fresh.append(connection)
-        if len(clients.by_fd) >= self._max_connections:
+        if room.is_taken() and not room.is_scarce:
             self._handoff.unwatch()
-
-    def _least_wanted(self, now: float) -> Connection | None:
-        """Who goes where there is no room: the head that has been unfinished longest, if one is slow.
-
-        While the server stops, also one that is idle: it is about to be closed anyway.
-        """
-        by_fd = self._clients.by_fd
-        slow = slowest_head(by_fd.values(), now, SLOW_HEAD_S)
-        if slow is None and self._leaving.draining:
-            return next((one for one in by_fd.values() if one.phase is IDLE and not one.buffer), None)
-        return slow
 
     def _may_take(self) -> bool:
         """Whether siblings' connections may come. A worker that retires never receives."""
-        leaving = self._leaving
-        wanted = leaving.draining or (not leaving.began and len(self._clients.by_fd) < self._max_connections)
+        leaving, room = self._leaving, self._room
+        wanted = leaving.draining or (not leaving.began and (room.is_scarce or not room.is_taken()))
         return wanted and not self.is_full and self._handoff.has_descriptors()
 
     def _take_over(self, now: float) -> None:
@@ -313,14 +303,30 @@ class SyncWorker:
             if taken is None:
                 break
             connection, is_ready = taken
+            if not self._find_room(now):
+                self._handoff.put_back(connection, is_ready)
+                self._handoff.unwatch()  # for a moment
+                return
+            if self._clients.by_fd.get(connection.fd) is not connection:
+                continue
             if is_ready or connection.buffer:
                 self._fresh.append(connection)
             else:
                 self._clients.watch(connection)
-            if is_ready or len(self._clients.by_fd) >= self._max_connections:
+            if is_ready or (self._room.is_taken() and not self._room.is_scarce):
                 break
         if not self._may_take():
             self._handoff.unwatch()
+
+    def _find_room(self, now: float) -> bool:
+        """One has been taken over: if that is one too many, one goes, be it the same."""
+        if self._leaving.draining or not self._room.is_exceeded():
+            return True
+        least_wanted = self._room.least_wanted(now, self._watcher.running)
+        if least_wanted is None:
+            return False
+        self._clients.make_room(least_wanted)
+        return True
 
     def _run_request(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         exchange = self._exchange

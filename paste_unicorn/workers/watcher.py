@@ -3,7 +3,7 @@
 While the application has run for longer than 20 to 40 ms, this worker's other connections that have become readable are
 passed on. What both threads touch belongs to the loop's thread always, but while the application runs:
 
-* The loop's thread says that it runs (`_running`). When it has returned, it looks whether the watcher is `_acting`, and
+* The loop's thread says that it runs (`running`). When it has returned, it looks whether the watcher is `_acting`, and
   only then waits for its lock. The watcher says that it acts, and then does so only if the same request still runs.
   Each writes before it reads, and the GIL keeps the order, so that one of them sees the other. (A lock that the loop's
   thread holds but for the application says the same; it cost 1.5 % of a small request, and this a third of that.)
@@ -80,7 +80,7 @@ class Watcher:
         self._exchange, self._leavers = exchange, leavers
         self._complain = exchange.complain
         self._run_application, self._finish = exchange.run, clients.finish
-        self._running: Connection | None = None  # whose request the application has
+        self.running: Connection | None = None  # whose request the application has
         self._acting = False
         self._lock = threading.Lock()  # the watcher's, while it acts
         self._parked = False
@@ -101,13 +101,13 @@ class Watcher:
 
     def run(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
         """Run a request, and let others that wait be passed on meanwhile."""
-        self._running = connection
+        self.running = connection
         if self._parked:  # in this order: a watcher that is about to park looks once more whether something runs
             self._wake()
         try:
             response = self._run_application(connection, head, body, head.keep, length)
         finally:
-            self._running = None
+            self.running = None
             if self._acting:
                 self._wait()
         self._finish(connection, response)
@@ -145,10 +145,10 @@ class Watcher:
             if slot.writings != number:
                 number, tick_s = slot.writings, LOOK_S
                 self._stuck.clear()
-            elif self._running is None:
+            elif self.running is None:
                 # No request has begun since the last tick either.
                 self._parked = True
-                if self._running is None:
+                if self.running is None:
                     return
                 self._parked = False
             else:
@@ -160,7 +160,7 @@ class Watcher:
         with self._lock:
             self._acting = True
             try:
-                running = self._running
+                running = self.running
                 if running is not None and self._slot.writings == number:
                     self._relieve_quickly(running)
             finally:

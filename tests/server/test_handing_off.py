@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.client import Client, request_bytes
+from support.client import Client, Closed, request_bytes
 from support.processes import is_alive, send_signal
 from support.server import Server, serve, wait_for
 
@@ -30,6 +30,15 @@ def pid_of(client: Client) -> int:
     answer = client.read_answer()
     assert not answer.closes, answer
     return int(answer.body)
+
+
+def is_answered(client: Client) -> bool:
+    """Whether this client gets an answer; else its connection has been closed. Nothing else is right."""
+    try:
+        pid_of(client)
+    except (Closed, ConnectionError):
+        return False
+    return True
 
 
 def has_arrived(client: Client) -> bool:
@@ -94,6 +103,23 @@ def test_idle_connections_of_a_retiring_worker_go_to_its_sibling(two_workers: Se
         (sibling,) = workers(two_workers)
         assert sibling in before or oldest in before
         assert [pid_of(client) for client in clients] == [sibling] * 50
+
+
+@pytest.mark.parametrize("occasion", [signal.SIGTTOU, signal.SIGHUP], ids=lambda one: one.name)
+def test_more_idle_connections_than_there_is_room_for_are_answered_or_closed(
+    worker_class: str, occasion: signal.Signals
+) -> None:
+    """Those for which nobody has room don't wait between the workers until others are over."""
+    settings = {"workers": "2", "worker_class": worker_class, "worker_connections": "30", "keepalive": "60"}
+    with serve(settings=settings) as server, contextlib.ExitStack() as stack:
+        server.wait_for_log("[INFO] Serving ")
+        clients = [stack.enter_context(server.connect()) for _ in range(50)]
+        before = {pid_of(client) for client in clients}
+        server.ini.write_text(server.ini.read_text().replace("worker_connections = 30", "worker_connections = 10"))
+        server.signal(occasion)
+        wait_for(lambda: not before <= set(workers(server)), "somebody has retired")
+        room = 30 if occasion == signal.SIGTTOU else 20
+        assert sum(map(is_answered, clients)) >= room
 
 
 def test_connection_that_has_not_spoken_yet_goes_to_the_sibling(two_workers: Server) -> None:

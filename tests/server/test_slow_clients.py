@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from support.checks import get, post
 from support.load import allow_descriptors, crowd, good_clients, still_open
@@ -10,6 +12,7 @@ from support.server import serve, wait_for
 HEADS, BODIES, READERS = 1000, 200, 100
 HALF_A_HEAD = b"GET /?slow HTTP/1.1\r\nHost: localhost\r\n"
 BODY_SIZE, ANSWER_SIZE = 150_000, 700_000
+SUPERVISED = "paste.app_factory = support.supervised:make_app"
 PATIENT = {"header_timeout": "120", "body_timeout": "120", "send_timeout": "120"}
 
 
@@ -68,12 +71,27 @@ def test_more_slow_heads_than_connections_do_not_shut_good_clients_out(worker_cl
         assert good_clients(server, requests=30) == []
 
 
-def test_idle_connections_do_not_shut_good_clients_out_for_ever(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "worker_connections": "50", "keepalive": "1"}
+def test_idle_connections_do_not_shut_good_clients_out(worker_class: str) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "worker_connections": "50", "keepalive": "75"}
     with serve(settings=settings) as server, crowd(server.address, 50, get(b"Host: localhost")) as idle:
         for client in idle:
             assert client.read_answer().status == 200
         assert good_clients(server, requests=10) == []
+        left = still_open(idle)
+        assert 40 < len(left) < 50, "as many went as good clients came at a time"
+
+
+def test_request_that_runs_never_gives_way_to_a_new_connection(worker_class: str) -> None:
+    """It is its connection's first: where nothing says that it has come, it looks like a head that is slow."""
+    settings = {"workers": "2", "worker_class": worker_class, "worker_connections": "1"}
+    sleep = get(b"Host: localhost", target=b"/sleep?s=2")
+    with serve(settings=settings, app=SUPERVISED) as server:
+        server.wait_for_log("Serving ")
+        with crowd(server.address, 2, sleep) as running:
+            time.sleep(0.7)  # a younger head is not called slow
+            with server.connect() as client:
+                client.send(get(b"Host: localhost"))
+                assert [one.read_answer().status for one in running] == [200, 200]
 
 
 @pytest.mark.parametrize("size", [200_000, 5_000_000])

@@ -1,4 +1,4 @@
-"""Which connections are overdue, and which head is the slowest."""
+"""Which connections are overdue, and which have waited longest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from paste_unicorn.workers.connection import Connection, Phase, SendLimits
-from paste_unicorn.workers.deadlines import Deadlines, overdue, slowest_head
+from paste_unicorn.workers.deadlines import Deadlines, overdue, waiting_longest
 from paste_unicorn.wsgi.environ import Environs, peer_environ
 
 DEADLINES = Deadlines(header_s=10, keepalive_s=2, body_s=30, send_s=40)
@@ -43,9 +43,18 @@ def test_a_running_request_has_no_deadline_of_its_connection(connections: list[C
     assert overdue(connections[:1], 1e9) == []
 
 
-def test_the_head_that_has_been_unfinished_longest_is_the_slowest(connections: list[Connection]) -> None:
+def test_heads_that_have_been_unfinished_longest_come_first(connections: list[Connection]) -> None:
     DEADLINES.start(connections[0], Phase.HEAD, 3)
     DEADLINES.start(connections[1], Phase.HEAD, 1)
     DEADLINES.start(connections[2], Phase.IDLE, 0)
-    assert slowest_head(connections, 10, at_least_s=0.5) is connections[1]
-    assert slowest_head(connections, 1.2, at_least_s=0.5) is None
+    connections[1].buffer += b"GET / HT"
+    assert waiting_longest(connections, Phase.HEAD, 10, most=5) == [connections[1], connections[0]]
+    assert waiting_longest(connections, Phase.HEAD, 10, most=1) == [connections[1]]
+    assert waiting_longest(connections, Phase.HEAD, 0.5, most=5) == []
+
+
+def test_who_has_a_request_in_its_buffer_is_not_idle(connections: list[Connection]) -> None:
+    for connection in connections:
+        DEADLINES.start(connection, Phase.IDLE, 0)
+    connections[1].buffer += b"GET / HT"
+    assert waiting_longest(connections, Phase.IDLE, 10, most=5) == [connections[0], connections[2]]

@@ -313,7 +313,7 @@ def test_the_watcher_of_an_idle_worker_is_parked_and_a_request_wakes_it(bench: B
             wait_for(lambda: worker.watcher._parked)
             client.sendall(REQUEST)
             assert answer(client) == b"one"
-            assert not worker.watcher._parked or worker.watcher._running is None
+            assert not worker.watcher._parked or worker.watcher.running is None
 
 
 def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
