@@ -35,7 +35,8 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     worker_connections: int = row(
         "worker_connections", Whole(1, 1_000_000), 1000,
-        "Most connections of one worker, whatever its class.",
+        "Most connections of one worker, whatever its class. Where all workers have so many, one that waits takes the "
+        "place of the slowest request head, or of the connection that has been idle longest.",
     )  # fmt: skip
     timeout_s: float = row(
         "timeout", Duration(), 30.0,

@@ -19,8 +19,8 @@ class RequestSettings:
 
     keepalive_s: float = row(
         "keepalive", Duration(), 2.0,
-        "How long an idle connection is kept for the next request. 0 keeps none: each answer says "
-        "`Connection: close`.",
+        "How long an idle connection is kept for the next request, unless its place is needed "
+        "(`worker_connections`). 0 keeps none: each answer says `Connection: close`.",
         also=("keep_alive",),
     )  # fmt: skip
     header_timeout_s: float = row(
