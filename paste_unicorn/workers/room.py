@@ -7,6 +7,7 @@ has just been answered, or has sent something, stays.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from .connection import HEAD, IDLE, Connection
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .handoff import Handoff
     from .leaving import Leaving
     from .listening import Listening
+
+monotonic = time.monotonic
 
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
 LONG_IDLE_S = 1.0  # who was answered a moment ago may be about to ask again
@@ -46,7 +49,7 @@ class Room:
         self._handoff = handoff
         self._leaving = leaving
         self._scoreboard = scoreboard
-        self.is_scarce = False  # no sibling has any either
+        scoreboard.room_at = monotonic()  # siblings know before this worker is called ready, and they are told to go
 
     def is_taken(self) -> bool:
         """Whether this worker has all the connections that it may have."""
@@ -56,7 +59,11 @@ class Room:
         """Whether it has one more."""
         return len(self._by_fd) > self._most
 
-    def look(self, now: float) -> None:
+    def is_scarce(self) -> bool:
+        """Whether no worker has any. Asked when it matters: a new generation may just have come, with all of its."""
+        return monotonic() - self._scoreboard.room_at >= SILENCE_S
+
+    def tell(self, now: float) -> None:
         """A few times a second, before listeners and pair are watched again.
 
         Who has room, and watches both, has taken what it was woken for. Who does not watch them was full, and may be
@@ -64,7 +71,6 @@ class Room:
         """
         if not self.is_taken() and self._listening.watching and self._handoff.watching:
             self._scoreboard.room_at = now
-        self.is_scarce = now - self._scoreboard.room_at >= SILENCE_S
 
     def least_wanted(self, now: float, running: Connection | None) -> Connection | None:
         """Who goes, if anybody does; never the one whose application runs, whatever its phase says.
@@ -74,7 +80,7 @@ class Room:
         others = [one for one in self._by_fd.values() if one is not running]
         slow = _silent(waiting_longest(others, HEAD, now - SLOW_HEAD_S, _LOOKED_AT))
         draining = self._leaving.draining
-        if slow is not None or not (draining or self.is_scarce):
+        if slow is not None or not (draining or self.is_scarce()):
             return slow
         return _silent(waiting_longest(others, IDLE, now if draining else now - LONG_IDLE_S, _LOOKED_AT))
 

@@ -218,7 +218,7 @@ class SyncWorker:
         clients = self._clients
         for connection in overdue(clients.by_fd.values(), now):
             self._guard(clients.overdue, connection)
-        self._room.look(now)
+        self._room.tell(now)
         if not self.is_full:
             self._listening.resume(now)
         if self._may_take():
@@ -281,13 +281,13 @@ class SyncWorker:
                 raise
             clients.add(connection)
             self._fresh.append(connection)
-        if room.is_taken() and not room.is_scarce:
+        if room.is_taken() and not room.is_scarce():
             self._handoff.unwatch()
 
     def _may_take(self) -> bool:
         """Whether siblings' connections may come. A worker that retires never receives."""
         leaving, room = self._leaving, self._room
-        wanted = leaving.draining or (not leaving.began and (room.is_scarce or not room.is_taken()))
+        wanted = leaving.draining or (not leaving.began and (not room.is_taken() or room.is_scarce()))
         return wanted and not self.is_full and self._handoff.has_descriptors()
 
     def _take_over(self, now: float) -> None:
@@ -313,7 +313,7 @@ class SyncWorker:
                 self._fresh.append(connection)
             else:
                 self._clients.watch(connection)
-            if is_ready or (self._room.is_taken() and not self._room.is_scarce):
+            if is_ready or (self._room.is_taken() and not self._room.is_scarce()):
                 break
         if not self._may_take():
             self._handoff.unwatch()

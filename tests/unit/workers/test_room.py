@@ -40,8 +40,7 @@ def is_closed(client: socket.socket) -> bool:
 def full(bench: Bench, listener: Listener, count: int) -> Worker:
     """A worker that may have so many connections, and knows of no other one that may have more."""
     worker = bench.worker(listeners=[listener], max_connections=count)
-    worker.worker._room.look(time.monotonic())
-    assert worker.worker._room.is_scarce
+    bench.board.room_at = 0
     return worker
 
 
@@ -130,29 +129,37 @@ def test_whose_application_runs_stays_whatever_its_phase_says(bench: Bench, phas
 
 def test_nobody_goes_while_a_sibling_has_room(bench: Bench) -> None:
     listener = bench.listener()
-    worker, sibling = full(bench, listener, 1), bench.worker(max_connections=1)
+    sibling, worker = bench.worker(max_connections=1), full(bench, listener, 1)
     client, _ = waiting(worker, Phase.IDLE, 5)
     sibling.worker._begin()
-    now = time.monotonic()
-    sibling.worker._scan(now)
-    worker.worker._scan(now + SILENCE_S / 2)
+    sibling.worker._scan(time.monotonic())
     assert not accept(worker, listener)
     sibling.client()
-    sibling.worker._scan(now + SILENCE_S)
-    worker.worker._scan(now + SILENCE_S)
+    sibling.worker._scan(time.monotonic())
+    bench.board.room_at -= SILENCE_S
     assert accept(worker, listener)
     assert is_closed(client)
+
+
+def test_a_worker_that_is_to_begin_has_room(bench: Bench) -> None:
+    """Else one that is about to retire would close connections to make room for those of one that has."""
+    listener = bench.listener()
+    worker = full(bench, listener, 1)
+    client, _ = waiting(worker, Phase.IDLE, 5)
+    bench.worker()
+    assert not accept(worker, listener)
+    assert not is_closed(client)
 
 
 def test_room_that_just_came_is_not_called_room_while_others_wait_for_it(bench: Bench) -> None:
     """Where clients leave all the time, and more of them come, somebody would always seem to have some."""
     listener = bench.listener()
     worker = full(bench, listener, 1)
-    worker.worker._begin()
     _, connection = waiting(worker, Phase.IDLE, 0)
+    worker.worker._begin()
     assert not accept(worker, listener)
     worker.clients.drop(connection)
-    worker.worker._room.look(time.monotonic())
+    worker.worker._room.tell(time.monotonic())
     assert bench.board.room_at == 0
 
 
