@@ -150,6 +150,7 @@ class GreenWorker(SyncWorker):
     def _scan(self, now: float) -> None:
         super()._scan(now)
         if self._overtime is not None:
+            self._overtime.show_others()
             for run in self._overtime.overdue():
                 run.is_interrupted = True
                 run.owner.throw(RequestTimeout)
@@ -221,7 +222,6 @@ class GreenWorker(SyncWorker):
             clients.watch_again(connection)
         if clients.pending:
             self._again()
-        if connection.has_left:
-            connection.has_left = False
-            return False
-        return True
+        was_ended = connection.has_left or (self._overtime is not None and self._overtime.was_up(response))
+        connection.has_left = False
+        return not was_ended

@@ -49,6 +49,7 @@ monotonic, sleep = time.monotonic, time.sleep
 KEY = "gunicorn.request_timeout"  # in the environ: call it with the seconds that are wanted from now on
 EXIT_FORCED = 1
 LONGEST_TICK_S = 0.25
+SHOWN = 20  # greenlets of other requests, the oldest ones
 BLOCKED_S = 1.0  # a loop that has not listened for so long is kept from it by an application
 
 # To the main thread, where it also ends a system call that waits. Nobody else has a use for it.
@@ -128,6 +129,7 @@ class Overtime:
         self._pid = os.getpid()
         self._runs: dict[Run, None] = {}
         self._said = False
+        self._not_shown: Run | None = None  # late, and where its fellows are has not been told
         # What a class sets that runs several at a time.
         self.current: Callable[[], Any] = _nobody  # what runs the request that has just begun
         self.interrupt: Callable[[Run], None] = self.signal_main
@@ -174,6 +176,33 @@ class Overtime:
     def overdue(self) -> list[Run]:
         """Those that are to be interrupted, and were not yet: for a loop that does that itself."""
         return [run for run in list(self._runs) if run.is_up and not run.is_interrupted and not run.is_over]
+
+    def show_others(self) -> None:
+        """By a loop that runs requests in greenlets, none of which moves meanwhile: tell where they are.
+
+        The thread that watches can't: what it looks at may go on while it looks.
+        """
+        late, self._not_shown = self._not_shown, None
+        if late is None:
+            return
+        others = [(run, run.owner.gr_frame) for run in self._runs if run is not late]  # the oldest first
+        waiting = [(run, frame) for run, frame in others if frame is not None]
+        if not waiting:
+            return
+        now = monotonic()
+        more = len(waiting) - SHOWN
+        stacks = [
+            _stack(f"Greenlet of {_line(run)}, which has run for {now - run.since:.1f} s", frame)
+            for run, frame in waiting[:SHOWN]
+        ]
+        if more > 0:
+            stacks.append(f"{more} more, which began later, are not shown")
+        self._log("\n".join([f"{_line(late)} was not alone: this is what else its worker runs", *stacks]))
+
+    @staticmethod
+    def was_up(response: Response) -> bool:
+        """Whether the time of this one was up, so that it may have been interrupted."""
+        return isinstance(response._sink, _NoSink)
 
     def let_go(self, clients: Clients) -> None:
         """By the loop: nobody waits any longer for those that were given up."""
@@ -232,6 +261,7 @@ class Overtime:
         if not self._said:
             self._said = True
             self._say_tired("a request has run for too long (request_timeout)")
+        self._not_shown = run
         self.interrupt(run)
 
     def _answer(self, run: Run) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ LOGS = {"accesslog": "{directory}/access.log", "access_log_format": "json"}
 ENDLESS = ["sleep?s=60", "spin?s=60", "lock?x=1", "swallow?s=60"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def limited(worker_class: str, **more: str) -> Iterator[Server]:
     settings = {
         "workers": "1", "worker_class": worker_class, "request_timeout": str(LIMIT_S), "request_timeout_grace": "2",
@@ -134,6 +134,34 @@ def test_an_answer_that_has_begun_is_cut(worker_class: str, tmp_path: Path) -> N
         line = access_line(server, "/stream")
         assert (line["status"], line["how"]) == (200, "timeout")
         wait_for_successor(server, pid)
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
+def test_a_greenlet_that_was_interrupted_runs_nothing_more(worker_class: str) -> None:
+    """What its application waited for may call it yet: that must not hit another request."""
+    with limited(worker_class) as server, server.connect(timeout_s=20.0) as other, server.connect() as client:
+        ask(other, "fate?s=8")
+        ask(client, "sleep?s=60")
+        assert client.read_answer().status == 504
+        assert other.read_answer().body == b"dead"
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
+def test_the_tracebacks_are_those_of_other_requests_too(worker_class: str) -> None:
+    """The oldest ones."""
+    with limited(worker_class) as server, contextlib.ExitStack() as stack, server.connect() as client:
+        others = [stack.enter_context(server.connect(timeout_s=30.0)) for _ in range(23)]
+        for number, other in enumerate(others):
+            ask(other, f"extend?by=60&s=3&number={number}")
+        ask(client, "sleep?s=60")
+        assert client.read_answer().status == 504
+        log = server.wait_for_log("3 more, which began later, are not shown")
+        assert '"GET /sleep?s=60 HTTP/1.1" of 127.0.0.1 was not alone: this is what else its worker runs' in log
+        shown = re.findall(r'Greenlet of "GET /extend\?\S*number=(\d+) .* has run for \d', log)
+        assert len(set(shown)) == len(shown) == 20
+        assert log.count("in do_extend") >= 20
+        for other in others:
+            assert other.read_answer().body == b"slept"
 
 
 def test_the_time_that_a_body_takes_counts(worker_class: str) -> None:

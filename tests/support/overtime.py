@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from greenlet import getcurrent
+
 Environ = dict[str, Any]
 
 
@@ -21,6 +23,9 @@ def make_app(global_conf: dict[str, str], **local_conf: str) -> Overtime:
 
 class Overtime:
     """A method a path. `touch` is made when a request begins, `end` with what ended it when it has ended."""
+
+    def __init__(self) -> None:
+        self.sleepers: list[Any] = []  # greenlets that have run `do_sleep`
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = dict(parse_qsl(environ["QUERY_STRING"]))
@@ -49,8 +54,19 @@ class Overtime:
         return json.dumps(sorted(key for key in environ if key.startswith("gunicorn."))).encode()
 
     def do_sleep(self, query: dict[str, str], environ: Environ) -> bytes:
+        self.sleepers.append(getcurrent())
         time.sleep(float(query["s"]))
         return b"slept"
+
+    def do_fate(self, query: dict[str, str], environ: Environ) -> bytes:
+        """What becomes of the next one that sleeps, within `s` seconds."""
+        environ["gunicorn.request_timeout"](60)
+        until, before = time.monotonic() + float(query["s"]), len(self.sleepers)
+        while time.monotonic() < until:
+            time.sleep(0.05)
+            if any(sleeper.dead for sleeper in self.sleepers[before:]):
+                return b"dead"
+        return b"alive"
 
     def do_spin(self, query: dict[str, str], environ: Environ) -> bytes:
         spin(time.monotonic() + float(query["s"]))
