@@ -31,6 +31,11 @@ LONG_ANSWER = 16384
 ALWAYS_PARSE_BELOW = 16384  # a longer unfinished head is looked at again only where its end may have come
 
 
+def has_enough(connection: Connection) -> bool:
+    """Whether so many requests in a row wait for their turn that more of them have to wait with the client."""
+    return len(connection.buffer) >= RECEIVE_SIZE
+
+
 class Clients:
     """The open connections of one worker. Owned by its loop's thread."""
 
@@ -164,7 +169,7 @@ class Clients:
     def _more_in_a_row(self, connection: Connection, data: bytes) -> None:
         """Requests that wait for their turn: beyond a bound they wait with the client, whom TCP tells to."""
         connection.buffer += data
-        if len(connection.buffer) >= RECEIVE_SIZE:
+        if has_enough(connection):
             self._loop.remove(connection.fd)
             connection.watched = 0
 
@@ -176,7 +181,7 @@ class Clients:
         data = bytes(buffer)
         buffer.clear()
         self.take(connection, data)
-        waits = connection.phase is IDLE and len(buffer) >= RECEIVE_SIZE
+        waits = connection.phase is IDLE and has_enough(connection)
         if not connection.watched and connection.fd in self.by_fd and not waits:
             self._watch(connection, READABLE)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .clients import Clients
-from .connection import IDLE, RECEIVE_SIZE, RUNNING, Connection
-from .loop import GONE
+from .clients import Clients, has_enough
+from .connection import IDLE, RUNNING, Connection
 
 
 class ClientLeft(BaseException):
@@ -25,7 +24,11 @@ class ConcurrentClients(Clients):
         self.running: dict[Connection, Any] = {}  # to what runs its application
 
     def interrupt(self, connection: Connection) -> None:
-        """Let the application of this connection know, wherever it waits, that nobody waits for its answer."""
+        """Let the application of this connection know, wherever it waits, that nobody waits for its answer.
+
+        It is told once: what has learned that by an error of a read or a write, or is at its end, cleans up in peace
+        (`Response.only_cleans_up`).
+        """
         raise NotImplementedError
 
     def readable(self, connection: Connection) -> None:
@@ -41,9 +44,12 @@ class ConcurrentClients(Clients):
             super().drop(connection)
 
     def watch_again(self, connection: Connection) -> None:
-        """An application has run beside this loop, which may have stopped watching its connection meanwhile."""
-        waits = connection.phase is IDLE and len(connection.buffer) >= RECEIVE_SIZE
-        if connection.watched in {0, GONE} and self.by_fd.get(connection.fd) is connection and not waits:
+        """An application has run beside this loop, which may have stopped watching its connection meanwhile.
+
+        In other phases than this one it is watched for what that needs.
+        """
+        is_ours = self.by_fd.get(connection.fd) is connection
+        if connection.phase is IDLE and is_ours and not has_enough(connection):
             self.watch(connection)
 
     def rest(self, connection: Connection, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from greenlet import getcurrent
@@ -15,6 +16,18 @@ with warnings.catch_warnings():
 
 class _TooLong(Exception):
     """Nothing has happened in time: no timeout of the application's, which are for the application."""
+
+
+class _Bell:
+    """One kind of event of one descriptor, for all greenlets that wait for it: the hub takes one listener only."""
+
+    def __init__(self) -> None:
+        self.wakes: list[Callable[[], None]] = []
+        self.listener: Any = None
+
+    def ring(self, _: object) -> None:
+        for wake in tuple(self.wakes):
+            wake()
 
 
 class EventletSocket(greenio.GreenSocket):  # type: ignore[misc]
@@ -50,7 +63,8 @@ class EventletHub:
         self._main: Any = None
         self._listener: Any = None
         self._running = self._has_let_go = False
-        self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
+        self.waiting: set[Any] = set()  # greenlets that wait for a client
+        self._bells: dict[tuple[str, int], _Bell] = {}  # by kind of event and descriptor
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
         """Call back when `fd` is readable, and every so many seconds, until `stop`."""
@@ -90,29 +104,58 @@ class EventletHub:
             hub.register(fd, new=True)
 
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
-        """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
-        # Not by `trampoline`, which waits for one of both only.
+        """In a greenlet of an application: wait for the descriptor; False after `timeout_s`.
+
+        Not by `trampoline`, which waits for one of both only.
+        """
         hub, current = self._hub, getcurrent()
         is_over = False
 
-        def wake(_: object) -> None:
+        def wake() -> None:
             if not is_over:  # both may be called in one turn of the hub, and one that was removed in it
                 current.switch()
 
         kinds = (hub.READ,) * readable + (hub.WRITE,) * writable
-        listeners = [hub.add(kind, fd, wake, wake, lambda: None) for kind in kinds]
         timer = hub.schedule_call_global(timeout_s, current.throw, _TooLong)
-        self.waiting.add(fd)
+        self.waiting.add(current)
         try:
+            for kind in kinds:
+                self._listen(kind, fd, wake)
             hub.switch()
         except _TooLong:
             return False
         finally:
             is_over = True
-            self.waiting.discard(fd)
+            self.waiting.discard(current)
             timer.cancel()
-            for listener in listeners:
-                hub.remove(listener)
+            for kind in kinds:
+                self._ignore(kind, fd, wake)
             while self._has_let_go:
                 self.greenlet.switch()
         return True
+
+    def forget(self, fd: int) -> None:
+        """The descriptor is about to be closed. Whoever waits for it is called, and its number is free for others."""
+        for kind in (self._hub.READ, self._hub.WRITE):
+            bell = self._bells.pop((kind, fd), None)
+            if bell is not None:
+                self._hub.remove(bell.listener)
+                self.soon(partial(bell.ring, None))
+
+    def _listen(self, kind: str, fd: int, wake: Callable[[], None]) -> None:
+        bell = self._bells.get((kind, fd))
+        if bell is None:
+            bell = _Bell()
+            bell.listener = self._hub.add(kind, fd, bell.ring, bell.ring, lambda: None)
+            self._bells[kind, fd] = bell
+        bell.wakes.append(wake)
+
+    def _ignore(self, kind: str, fd: int, wake: Callable[[], None]) -> None:
+        """If it had come to listen."""
+        bell = self._bells.get((kind, fd))
+        if bell is None or wake not in bell.wakes:
+            return
+        bell.wakes.remove(wake)
+        if not bell.wakes:
+            del self._bells[kind, fd]
+            self._hub.remove(bell.listener)

@@ -16,6 +16,10 @@ class _TooLong(Exception):
     """Nothing has happened in time: no timeout of the application's, which are for the application."""
 
 
+class _Closed(Exception):
+    """What is waited for does not exist any more."""
+
+
 class GeventHub:
     """Callbacks run in the hub's own greenlet: whatever switches there comes back to where it was left."""
 
@@ -27,7 +31,8 @@ class GeventHub:
         self._main: Any = None
         self._watchers: list[Any] = []
         self._has_let_go = False
-        self.waiting: set[int] = set()  # descriptors for which a greenlet of ours waits
+        self.waiting: set[Any] = set()  # greenlets that wait for a client
+        self._waits: dict[int, list[tuple[Any, Callable[[], None]]]] = {}  # by descriptor: watchers, and who is called
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None:
         """Call back when `fd` is readable, and every so many seconds, until `stop`."""
@@ -65,16 +70,39 @@ class GeventHub:
         for watcher in self._watchers:
             watcher.stop()
 
+    def forget(self, fd: int) -> None:
+        """The descriptor is about to be closed, after which libev ends the process if it is watched. Whoever waits for
+        it is called.
+        """
+        for watcher, wake in self._waits.pop(fd, ()):
+            watcher.stop()
+            self.soon(wake)
+
     def wait(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
-        """In a greenlet of ours: wait for the descriptor; False after `timeout_s`."""
+        """In a greenlet of an application: wait for the descriptor; False after `timeout_s`."""
         watcher = self._hub.loop.io(fd, _READ * readable | _WRITE * writable)
-        self.waiting.add(fd)
+        current = getcurrent()
+        is_over = False
+
+        def wake() -> None:
+            if not is_over:
+                current.throw(_Closed)
+
+        waits, mine = self._waits.setdefault(fd, []), (watcher, wake)
+        waits.append(mine)
+        self.waiting.add(current)
         try:
             gevent.socket.wait(watcher, timeout_s, _TooLong())
         except _TooLong:
             return False
+        except _Closed:
+            pass  # as whoever tries to use it will see
         finally:
-            self.waiting.discard(fd)
+            is_over = True
+            waits.remove(mine)
+            if not waits and self._waits.get(fd) is waits:
+                del self._waits[fd]
+            self.waiting.discard(current)
             watcher.close()
             while self._has_let_go:
                 self.greenlet.switch()

@@ -38,7 +38,7 @@ class Hub(Protocol):
 
     greenlet: Any
     socket_class: type[Any]
-    waiting: set[int]  # descriptors for which a greenlet of ours waits
+    waiting: set[greenlet]  # those that wait for a client
 
     def run(self, fd: int, on_ready: Callable[[], None], every_s: float, on_time: Callable[[], None]) -> None: ...
 
@@ -47,6 +47,8 @@ class Hub(Protocol):
     def soon(self, callback: Callable[[], object], after_s: float = 0.0) -> None: ...
 
     def let_go(self) -> None: ...
+
+    def forget(self, fd: int) -> None: ...
 
 
 class _OutOfTheLoop(BaseException):
@@ -83,6 +85,7 @@ class GreenWorker(SyncWorker):
         self._hub = hub
         self._clients.waiting = hub.waiting
         self._clients.later = hub.soon
+        self._clients.wait_no_more = hub.forget
         self._exchange.note_responses()
         self._switching = Switching(hub.socket_class)
         if self._overtime is not None:

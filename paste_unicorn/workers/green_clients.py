@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from greenlet import GreenletExit
+from greenlet import GreenletExit, greenlet
 
 from ..http.response import CONTINUE
 from ..wsgi.gateway import Response
 from .concurrent_clients import ClientLeft, ConcurrentClients
-from .connection import IDLE, RECEIVE_SIZE, RUNNING, ClientGone, Connection
+from .connection import RUNNING, ClientGone, Connection
 from .loop import GONE, READABLE, WRITABLE
 
 ASK_AFTER_S = 1.0  # since a client has ended its side
@@ -23,14 +23,17 @@ class _Killed(ClientLeft, GreenletExit):  # type: ignore[misc]
 class GreenClients(ConcurrentClients):
     """Connections, each of those that run with a greenlet of its own. All but `held` runs in the hub's."""
 
-    waiting: set[int]  # descriptors of those whose application waits for their client
+    running: dict[Connection, greenlet]
+    waiting: set[greenlet]  # those that wait for a client
     later: Callable[[Callable[[], object], float], None]  # calls back after so many seconds
+    wait_no_more: Callable[[int], None]  # for a descriptor that is about to be closed
 
     def interrupt(self, connection: Connection) -> None:
         """It learns by itself that the client has gone, where it reads or writes."""
-        lane = self.running.get(connection)
-        if lane is not None and connection.fd not in self.waiting:
-            lane.throw(_Killed)
+        lane, response = self.running.get(connection), connection.response
+        if lane is None or lane in self.waiting or (response is not None and response.only_cleans_up(id(lane))):
+            return
+        lane.throw(_Killed)
 
     def writable(self, connection: Connection) -> None:
         if connection.phase is RUNNING:
@@ -38,11 +41,11 @@ class GreenClients(ConcurrentClients):
         else:
             super().writable(connection)
 
-    def watch_again(self, connection: Connection) -> None:
-        """In other phases than this one it is watched for what that needs."""
-        waits = len(connection.buffer) >= RECEIVE_SIZE
-        if connection.phase is IDLE and self.by_fd.get(connection.fd) is connection and not waits:
-            self.watch(connection)
+    def forget(self, connection: Connection) -> None:
+        """A greenlet that the application has left behind may still wait for it."""
+        if self.by_fd.get(connection.fd) is connection:
+            self.wait_no_more(connection.fd)
+        super().forget(connection)
 
     def held(self, connection: Connection) -> None:
         """The application goes on, and some of its answer is unsent: it leaves as soon as the client takes more."""
@@ -74,7 +77,7 @@ class GreenClients(ConcurrentClients):
         if self._leave_to_application(connection):
             return
         response = connection.response
-        if response is not None and not connection.half_closed and connection.has_ended():
+        if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
             if not response.head_sent:
                 connection.half_closed = True
                 self.later(partial(self._ask, connection, response), ASK_AFTER_S)
@@ -88,7 +91,7 @@ class GreenClients(ConcurrentClients):
 
     def _ask(self, connection: Connection, response: Response) -> None:
         """A 100, which says nothing to whoever has sent its request, and is ignored (RFC 9110 §15.2.1)."""
-        if connection.response is not response or not response.takes_interim:
+        if connection.response is not response or not response.takes_interim or response.told:
             return
         try:
             connection.send_aside(CONTINUE)

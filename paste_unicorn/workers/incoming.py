@@ -15,7 +15,7 @@ from ..http.refusals import Refused
 from ..http.response import CONTINUE
 from ..scoreboard.uploads import UploadState
 from ..wsgi.input import BodyMalformed, BodyTimeout, BodyTooLarge, ClientDisconnected, RequestOver
-from .connection import RECEIVE_SIZE
+from .connection import RECEIVE_SIZE, ClientGone
 
 if TYPE_CHECKING:
     from ..scoreboard import SlotWriter
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 STRAIGHT_SIZE = 16384  # bytes of which the framing must know that they are the body's own, or they are read with it
 TURNS = 16  # so often may be read without a wait, before others have their turn
+OVER = "wsgi.input was read after its request had been answered"
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
 
 
@@ -127,7 +128,7 @@ class Incoming:
     def next_piece(self) -> bytes:
         """The next decoded bytes, waited for; b"" at the end. Raises BodyError."""
         if self.detached:
-            raise RequestOver("wsgi.input was read after its request had been answered")
+            raise RequestOver(OVER)
         connection = self._connection
         while not self._pieces:
             if self.complete:
@@ -135,7 +136,7 @@ class Incoming:
             if self.cut_off:
                 if self._spool is not None and (piece := self._spool.read(RECEIVE_SIZE)):
                     return piece
-                raise ClientDisconnected(self._cut_off_sentence())
+                raise self._disconnected()
             if connection.buffer:
                 arrived = bytes(connection.buffer)
                 connection.buffer.clear()
@@ -174,10 +175,10 @@ class Incoming:
                 self._at_once = 0
                 continue
             except OSError as error:
-                raise ClientDisconnected(f"{self._cut_off_sentence()}: {error}") from None
+                raise self._disconnected(f": {error}") from None
             if not arrived:
                 self.cut()
-                raise ClientDisconnected(self._cut_off_sentence())
+                raise self._disconnected()
             self._note_arrival(len(arrived), RECEIVE_SIZE)
             return arrived
 
@@ -223,12 +224,22 @@ class Incoming:
         return count
 
     def _until_readable(self) -> None:
-        """Wait, unless there is more most likely. Raises BodyTimeout."""
+        """Wait, unless there is more most likely. Raises BodyTimeout, ClientGone.
+
+        And RequestOver, where a thread waited that the application has left behind: what comes then is not its own.
+        """
         connection = self._connection
-        if self.continue_expected:
-            self.continue_expected = False
-            connection.send(CONTINUE)
-        if not self._at_once and not connection.wait_readable(self._timeout_s):
+        try:
+            if self.continue_expected:
+                self.continue_expected = False
+                connection.send(CONTINUE)
+            is_readable = self._at_once or connection.wait_readable(self._timeout_s)
+        except ClientGone:
+            self._note_told()
+            raise
+        if self.detached:
+            raise RequestOver(OVER)
+        if not is_readable:
             raise BodyTimeout(f"the client sent nothing of its request body for {self._timeout_s:g} seconds")
 
     def _note_arrival(self, count: int, most: int) -> None:
@@ -241,9 +252,17 @@ class Incoming:
         else:
             self._at_once = (self._at_once or TURNS) - 1
 
-    def _cut_off_sentence(self) -> str:
+    def _disconnected(self, why: str = "") -> ClientDisconnected:
+        """What the application is told now."""
+        self._note_told()
         of = f" of {self.length}" if self.length >= 0 else ""
-        return f"the client closed the connection after {self.received}{of} bytes of its request body"
+        return ClientDisconnected(
+            f"the client closed the connection after {self.received}{of} bytes of its request body{why}"
+        )
+
+    def _note_told(self) -> None:
+        if self._connection.response is not None:
+            self._connection.response.note_told()
 
     def drain(self, limit: int) -> None:
         """From now on the rest is only read to be thrown away, up to `limit` bytes."""

@@ -29,7 +29,9 @@ class ThreadClients(ConcurrentClients):
 
     def interrupt(self, connection: Connection) -> None:
         """Where it waits in Python, or as soon as it comes back from C."""
-        hand = self.running.get(connection)
+        hand, response = self.running.get(connection), connection.response
+        if hand is not None and response is not None and response.only_cleans_up(hand.ident):
+            return
         if hand is None or not hand.interrupt(connection, ClientLeft, False):
             self._to_interrupt.append(connection)
 

@@ -10,6 +10,7 @@ and `_finish_whole`, each once; the head of a plain answer is put together once 
 
 from __future__ import annotations
 
+import _thread
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ class Response:
 
     __slots__ = (
         "_answering", "_framing", "_line", "_sink", "before_head", "body_sent", "close_failure", "complaint",
-        "complete", "failure", "flawed", "head_sent", "keep", "plain", "prepared",
+        "complete", "failure", "flawed", "head_sent", "keep", "plain", "prepared", "told",
     )  # fmt: skip
 
     def __init__(self, answering: Answering, sink: Sink, line: RequestLine, keep: bool) -> None:
@@ -89,6 +90,7 @@ class Response:
         self.close_failure: BaseException | None = None  # what the iterable's close() raised
         self.complaint: str | None = None  # a wrong Content-Length that was put right
         self.before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection be kept?
+        self.told: tuple[int, ...] = ()  # threads, or greenlets, that only clean up: see `note_told`
         self._framing = _NOT_STREAMED
 
     @property
@@ -139,14 +141,30 @@ class Response:
         if self.complete:
             raise GatewayError("write() was called after the answer was complete")
         if data:
-            self._send_block(data)
+            try:
+                self._send_block(data)
+            except ConnectionError:
+                self.note_told()
+                raise
 
     def early_hints(self, fields: Fields) -> None:
         """`wsgi.early_hints`: a 103 before the answer (RFC 8297); nothing for HTTP/1.0 or once the head has left."""
         if self.takes_interim:
-            self._sink.send(early_hints(fields))
+            try:
+                self._sink.send(early_hints(fields))
+            except ConnectionError:
+                self.note_told()
+                raise
 
     # -- what the server calls -----------------------------------------------------------------------------------
+
+    def note_told(self) -> None:
+        """Whoever calls this in the application learns just now that its client has gone, or has given all it had."""
+        self.told += (_thread.get_ident(),)  # a greenlet's own, where a worker class has replaced it
+
+    def only_cleans_up(self, ident: int) -> bool:
+        """Whether this thread, or greenlet, of the application needs no word any more that its client has gone."""
+        return self.complete or ident in self.told
 
     def hand_over(self) -> None:
         """The application takes the connection over, and answers there by itself: what it says here is not sent.
@@ -317,6 +335,7 @@ def _respond_at_length(result: Iterable[bytes], response: Response) -> None:
                 return
         response._iterate(result)
     finally:
+        response.note_told()
         close = getattr(result, "close", None)
         if close is not None:
             try:
