@@ -241,18 +241,22 @@ class Response:
         date_line = b"" if prepared.has_date else self._answering.date_line
         return b"".join((prepared.prefix, date_line, framing.suffix))
 
-    def _send_block(self, data: bytes) -> None:
+    def _send_block(self, data: bytes) -> bool:
+        """Send a part of the body, or what of it may be sent; whether the client has all now that it will be given."""
         if not isinstance(data, bytes):
             raise GatewayError(f"a part of the body is of type {type(data).__name__}; it must be bytes")
         head = b"" if self.head_sent else self._start_stream()
         framing = self._framing
+        is_enough = False
         if framing.how == NO_BODY:
-            data = b""
+            data, is_enough = b"", True
         elif framing.length is not None and self.body_sent + len(data) > framing.length:
             self.flawed = True
             self.complaint = f"the body went on after the {framing.length} bytes of its Content-Length"
             data = data[: framing.length - self.body_sent]
         self.body_sent += len(data)
+        if self.body_sent == framing.length:
+            is_enough = True
         if data:
             if framing.how != CHUNKED:
                 self._sink.send(head + data)
@@ -262,6 +266,7 @@ class Response:
                 self._sink.send_parts((head + chunk_begins(len(data)), data, CHUNK_ENDS))
         elif head:
             self._sink.send(head)
+        return is_enough
 
     def _send_region(self, region: FileRegion) -> None:
         """A file that the kernel sends by itself: its length is known."""
@@ -296,14 +301,22 @@ class Response:
         self.complete = True
 
     def _iterate(self, result: Iterable[bytes]) -> None:
-        """Each item leaves at once; the first that is not empty fixes the head."""
+        """Each item leaves at once; the first that is not empty fixes the head.
+
+        Where the client has enough (PEP 3333, "Handling the Content-Length Header": the server should stop), one more
+        item is asked for: most applications are at their end then, and what they do behind their last `yield`, as
+        middleware that commits a transaction there, is done. An application that goes on is closed.
+        """
         alone = _length_of(result) == 1
+        is_enough = False
         for item in result:
             if alone and not self.head_sent:
                 self._finish_whole(item)
                 return
             if item:
-                self._send_block(item)
+                was_enough, is_enough = is_enough, self._send_block(item)
+                if was_enough:
+                    break
             elif not isinstance(item, bytes):
                 raise GatewayError(f"a part of the body is of type {type(item).__name__}; it must be bytes")
         self._finish()

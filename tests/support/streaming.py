@@ -58,7 +58,8 @@ class Streaming:
         if isinstance(given, bytes):
             start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(given)))])
             return [given]
-        start_response("200 OK", [("Content-Type", query.get("type", "text/plain"))])
+        length = [("Content-Length", query["length"])] if "length" in query else []
+        start_response(query.get("status", "200 OK"), [("Content-Type", query.get("type", "text/plain")), *length])
         return Items(self, given)
 
     def do_ready(self, query: Query, environ: Environ) -> bytes:

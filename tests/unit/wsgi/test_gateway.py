@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from paste_unicorn.wsgi.gateway import Answering, GatewayError, Response, respon
 
 DATE = b"Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
 PLAIN = [("Content-Type", "text/plain")]
+LENGTH_4 = [("Content-Length", "4")]
 
 
 class Wire:
@@ -155,6 +157,13 @@ def test_bodiless_statuses_have_no_body(status: str, result: Any) -> None:
     assert response.complete
 
 
+def test_head_keeps_the_connection_only_where_the_length_is_known() -> None:
+    """A stream that may never end must not keep the next request waiting: this client has all of its answer."""
+    assert not call(answering(Items([b"x"])), is_head=True)[1].keep
+    assert call(answering(Items([b"x"]), fields=LENGTH_4), is_head=True)[1].keep
+    assert call(answering([b"x"]), is_head=True)[1].keep
+
+
 @pytest.mark.parametrize("result", [[b"hello"], Items([b"hel", b"lo"])])
 def test_head_gets_no_body(result: Any) -> None:
     wire, response = call(answering(result), is_head=True)
@@ -187,6 +196,64 @@ def test_a_stream_shorter_than_its_length_is_not_complete() -> None:
     _, response = call(answering(Items([b"abc"]), fields=[("Content-Length", "4")]))
     assert not response.complete
     assert isinstance(response.failure, GatewayError)
+
+
+class Counted(Items):
+    """The same, and how many of its items were asked for; whether it was at its end."""
+
+    asked_for = 0
+    ended = False
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.items:
+            self.asked_for += 1
+            yield item
+        self.ended = True
+
+
+ENOUGH: dict[str, tuple[str, list[tuple[str, str]], bool, list[bytes]]] = {
+    # status, fields, whether the request is a HEAD, the first items
+    "HEAD": ("200 OK", PLAIN, True, []),
+    "HEAD with a length": ("200 OK", LENGTH_4, True, []),
+    "204": ("204 No Content", [], False, []),
+    "304": ("304 Not Modified", [], False, []),
+    "length reached": ("200 OK", LENGTH_4, False, [b"abcd"]),
+    "length passed": ("200 OK", LENGTH_4, False, [b"abcde"]),
+    "length 0": ("200 OK", [("Content-Length", "0")], False, []),
+}
+
+
+@pytest.mark.parametrize("name", ENOUGH)
+def test_an_endless_body_of_which_no_more_is_sent_is_closed(name: str) -> None:
+    status, fields, is_head, first = ENOUGH[name]
+    result = Counted(itertools.chain(first, itertools.repeat(b"x")))
+    _, response = call(answering(result, status, fields), is_head=is_head)
+    assert (result.asked_for, result.closed, response.complete, response.failure) == (2, 1, True, None)
+    assert (response.complaint is not None) == name.startswith("length")
+
+
+@pytest.mark.parametrize("name", ENOUGH)
+@pytest.mark.parametrize("empty", [0, 3])
+def test_an_application_whose_end_comes_next_is_run_to_it(name: str, empty: int) -> None:
+    """Middleware commits a transaction there."""
+    status, fields, is_head, first = ENOUGH[name]
+    result = Counted([*(first or [b"x"]), *[b""] * empty])
+    _, response = call(answering(result, status, fields), is_head=is_head)
+    assert (result.ended, result.closed, response.complete) == (True, 1, True)
+    assert (response.complaint is not None) == (name in ("length passed", "length 0"))
+
+
+def test_write_reaches_only_the_length_that_was_said() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", LENGTH_4)
+        for _ in range(5):
+            write(b"abc")
+        return result
+
+    result = Counted(itertools.repeat(b"x"))
+    wire, response = call(app)
+    assert (wire.body, response.complete, result.asked_for, result.closed) == (b"abca", True, 2, 1)
+    assert response.complaint is not None
 
 
 def test_write_leaves_before_the_iterable() -> None:
