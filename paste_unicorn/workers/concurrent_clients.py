@@ -10,10 +10,7 @@ from typing import Any
 
 from .clients import Clients, has_enough
 from .connection import IDLE, RUNNING, Connection
-
-
-class ClientLeft(BaseException):
-    """Raised in an application that waits while nobody waits for its answer any more."""
+from .exchange import ClientLeft as ClientLeft  # who interrupts finds it here
 
 
 class ConcurrentClients(Clients):

@@ -22,7 +22,7 @@ from ..ops.escaping import escaped
 from ..process import leave
 from ..scoreboard import APPLICATION_ERRORS, REFUSED, SlotWriter
 from ..wsgi.gateway import Answering, Application, Response, respond
-from ..wsgi.input import BodyError, RequestOver
+from ..wsgi.input import BodyError, ClientDisconnected, RequestOver
 from .connection import ClientGone, Connection
 from .summaries import RequestHooks, RequestSummary, ResponseSummary
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .overtime import Overtime, Run
 
 monotonic = time.monotonic
+
+
+class ClientLeft(BaseException):
+    """Raised in an application that waits while nobody waits for its answer any more."""
 
 
 class Exchange:
@@ -216,7 +220,10 @@ class Exchange:
         if response.complaint is not None:
             self._logs.error.warning("%s: the application sent a wrong answer: %s", text, response.complaint)
         if response.close_failure is not None:
-            self._report(text, "raised an exception in close()", response.close_failure)
+            if _is_departure(response.close_failure, connection):
+                self._logs.error.debug("%s: the client has gone during close()", text)
+            else:
+                self._report(text, "raised an exception in close()", response.close_failure)
         if error is None:
             return how
         if os.getpid() != self._pid:
@@ -227,7 +234,7 @@ class Exchange:
         if late:
             self._end_late(late)
             return "" if late.is_given_up else "timeout"
-        if isinstance(error, ClientGone) or connection.has_left:
+        if _is_departure(error, connection):
             response.complete = False
             self._logs.error.debug("%s: the client has gone: %s", text, error)
             return "client-gone"
@@ -239,7 +246,9 @@ class Exchange:
         else:
             self._report(text, "raised an exception", error)
             refusal, how = SERVER_ERROR, "app-error"
-        if response.head_sent:
+        if connection.has_left:
+            response.complete = False  # nobody reads a page either
+        elif response.head_sent:
             self._logs.error.warning("%s: the answer had begun; the connection is cut", text)
         else:
             self._send_page(connection, response, refusal)
@@ -329,6 +338,21 @@ class _Noted(Response):
         connection = self._sink
         connection.half_closed = connection.half_closed or connection.has_ended()
         return super()._start_stream()
+
+
+def _is_departure(error: BaseException | None, connection: Connection) -> bool:
+    """Whether this tells that the client has gone, and nothing else: raised by us, or by the application *from* that.
+
+    What only came up meanwhile, in a `finally` that the departure led to, is a fault of its own.
+    """
+    kinds = (ClientGone, ClientLeft, ClientDisconnected) if connection.has_left else (ClientGone, ClientLeft)
+    seen = set()  # an error may be its own cause
+    while error is not None and id(error) not in seen:
+        if isinstance(error, kinds):
+            return True
+        seen.add(id(error))
+        error = error.__cause__
+    return False
 
 
 def _taken(numbers: list[Any]) -> list[Any]:
