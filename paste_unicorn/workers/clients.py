@@ -19,6 +19,7 @@ from .bodies import DRAIN_LIMIT, Bodies, BodyRules, RunRequest
 from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRITING, ClientGone, Connection
 from .deadlines import Deadlines
 from .exchange import Exchange
+from .lingering import Lingering
 from .listening import reset_on_close
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
 from .waited import Door
@@ -55,6 +56,7 @@ class Clients:
         self._keepalive_s = deadlines.keepalive_s
         self._bodies = Bodies(self, exchange, rules, deadlines, run_request)
         self._run_request = run_request
+        self.lingering = Lingering(deadlines.send_s)
         self.door: Door | None = None  # in front of the application, where requests must not wait for too long
         self.by_fd: dict[int, Connection] = {}
         self.bytes_in = 0
@@ -123,7 +125,7 @@ class Clients:
         elif phase is BODY:
             self._bodies.more(connection, data)
         elif phase is LINGERING:
-            return
+            self.lingering.arrived(connection)
         else:
             self._bodies.discard(connection, data)
 
@@ -301,7 +303,10 @@ class Clients:
             self.drop(connection)
             return
         self._watch(connection, READABLE)
-        self._deadlines.start(connection, LINGERING, monotonic())
+        now = monotonic()
+        look_at = self.lingering.begin(connection, now)
+        self._deadlines.start(connection, LINGERING, now)
+        connection.deadline = look_at
 
     def _cut(self, connection: Connection, response: Response) -> None:
         """The answer can't be completed: the client must be able to tell."""
@@ -330,6 +335,8 @@ class Clients:
         fd = connection.fd
         if self.by_fd.get(fd) is connection:  # the number may be another one's by now
             del self.by_fd[fd]
+            if connection.phase is LINGERING:
+                self.lingering.forget(connection)
             if connection.watched:
                 self._loop.remove(fd)
                 connection.watched = 0
@@ -343,7 +350,7 @@ class Clients:
     # -- time ------------------------------------------------------------------------------------------------------
 
     def overdue(self, connection: Connection) -> None:
-        """It has been in its phase for too long."""
+        """It has been in its phase for too long, or it is time to look."""
         phase = connection.phase
         if self.by_fd.get(connection.fd) is not connection:
             return
@@ -351,6 +358,8 @@ class Clients:
             self.refuse_slow_head(connection)
         elif phase is BODY and connection.head is not None:
             self._bodies.overdue(connection, connection.head)
+        elif phase is LINGERING and (look_at := self.lingering.look(connection, monotonic())):
+            connection.deadline = look_at
         else:
             self.drop(connection)
 

@@ -15,7 +15,7 @@ from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RUNNING, WRITING,
 
 NEVER = float("inf")  # as a deadline
 SCAN_INTERVAL_S = 0.25
-LINGER_S = 2.0  # how long we go on reading, and throwing away, after our last word
+LINGER_S = 2.0  # how long we go on reading, and throwing away, for a client that has its answer and sends nothing more
 FIRST_PIECE_S = 0.5  # how long a body that will be streamed may keep the application waiting for its first bytes
 
 
@@ -43,7 +43,7 @@ class Deadlines:
             RUNNING: NEVER,
             WRITING: self.send_s,
             DRAINING: self.body_s,
-            LINGERING: LINGER_S,
+            LINGERING: LINGER_S,  # at first: `lingering.py` goes on from there
         }
 
 

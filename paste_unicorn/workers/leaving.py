@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..scoreboard import ANSWERED_BEFORE_RETIRING, Scoreboard, SlotWriter
-from .connection import DRAINING, HEAD, IDLE, Connection
+from .connection import DRAINING, HEAD, IDLE, LINGERING, Connection
 from .deadlines import LINGER_S
 from .handoff import NOT_YET_S, Handoff
 from .loop import EpollLoop, SelectorLoop
@@ -178,14 +178,18 @@ class Leaving:
             return self._may_close(now)
         # If all processes were told at once there is nobody else to take what was passed on.
         knows = self._slot.is_dismissed or now >= self._began_at + SECOND_LOOK_S
-        return not self._clients.by_fd and knows
+        return knows and all(self._is_quits(connection, now) for connection in self._clients.by_fd.values())
+
+    def _is_quits(self, connection: Connection, now: float) -> bool:
+        """Whether it has its answer, or will have it without us, and at most sends what nobody reads."""
+        return connection.phase is LINGERING and not self._clients.lingering.is_owed(connection, now)
 
     def _may_close(self, now: float) -> bool:
         """Whether all connections are idle, and none has just sent something: those close last."""
         by_fd = self._clients.by_fd
-        if any(_expects_answer(connection, now) for connection in by_fd.values()):
+        if any(_expects_answer(one, now) and not self._is_quits(one, now) for one in by_fd.values()):
             return False
-        return not any(fd in by_fd for fd, _ in self._loop.poll(0))
+        return not any(fd in by_fd and by_fd[fd].phase is not LINGERING for fd, _ in self._loop.poll(0))
 
 
 def _expects_answer(connection: Connection, now: float) -> bool:

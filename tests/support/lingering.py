@@ -1,0 +1,25 @@
+"""An application whose server lingers for a moment only, so that nobody has to wait for long in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from paste_unicorn.workers import deadlines, lingering
+
+SILENT_S, MOST_S = 0.5, 3.0
+
+
+def make_app(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
+    """`paste.app_factory`. It is loaded before workers are forked."""
+    deadlines.LINGER_S = lingering.LINGER_S = SILENT_S
+    lingering.LINGER_MOST_S = MOST_S
+    return application
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Reads nothing; answers `size` bytes."""
+    size = int(dict(parse_qsl(environ["QUERY_STRING"])).get("size", "5"))
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(size))])
+    return [b"x" * size]
