@@ -259,19 +259,24 @@ class Exchange:
         connection, response = run.connection, run.response
         connection.linger = True
         response.complete = not run.had_begun
-        if run.answered:
-            response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
-            response.body_sent = run.answered
-        elif not run.had_begun:
-            self._send_page(connection, response, OVERTIME)
+        self._note_late(run)
+        if run.unsent:
+            try:
+                connection.send(run.unsent)
+            except ClientGone:
+                response.complete = False
 
     def log_late(self, run: Run) -> None:
         """Nobody waits any longer for this request, whose time is up: its line in the access log."""
+        self._note_late(run)
         if self._logs.access is not None:
-            if run.answered:
-                run.response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
-                run.response.body_sent = run.answered
             self._log(run.head, run.environ, run.response, run.connection, monotonic() - run.since, "timeout")
+
+    def _note_late(self, run: Run) -> None:
+        """What it was answered with, where that is ours."""
+        if run.page:
+            run.response.prepared = self._answering.heads.begin(f"{OVERTIME.status} {OVERTIME.reason}", [])
+            run.response.body_sent = _body_size(run.page)
 
     def _send_page(self, connection: Connection, response: Response, refusal: Refusal) -> None:
         page = self.page(refusal, response.is_head)

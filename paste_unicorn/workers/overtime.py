@@ -6,9 +6,10 @@ interrupted (how, is the worker class's matter), and tells the arbiter that this
 runs after `request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside
 it, ends at once.
 
-The answer is a matter between two threads without a lock. This one takes the sink away and then looks whether the head
-has left; the application's says that the head leaves and then asks for the sink. The GIL keeps the order, so one of
-them sees the other.
+The answer is a matter between two threads. While the application runs there is no lock: this one takes the sink away
+and then looks whether the head has left; the application's says that the head leaves and then asks for the sink. The
+GIL keeps the order, so one of them sees the other. Whether the time was up before the application came back, and how
+much of the page has left by then, is settled under a lock.
 
 Nothing of this costs anything where `request_timeout` is off.
 """
@@ -24,7 +25,7 @@ import sys
 import threading
 import time
 import traceback
-from _thread import get_ident, start_new_thread  # bound before a worker class may replace them
+from _thread import allocate_lock, get_ident, start_new_thread  # bound before a worker class may replace them
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -79,8 +80,8 @@ class Run:
     """A request under way. Written by the thread that runs it, and by the one that watches, each its own part."""
 
     __slots__ = (
-        "answered", "connection", "deadline", "environ", "had_begun", "head", "ident", "is_given_up", "is_interrupted",
-        "is_over", "is_up", "owner", "response", "since",
+        "connection", "deadline", "environ", "had_begun", "head", "ident", "is_given_up", "is_interrupted", "is_over",
+        "is_up", "owner", "page", "response", "since", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -97,7 +98,8 @@ class Run:
         self.is_over = False  # the application has come back
         self.is_up = False  # the deadline has passed
         self.had_begun = False  # by then, its answer
-        self.answered = 0  # bytes of the page that was sent then
+        self.page = b""  # what it is answered with, where its answer had not begun
+        self.unsent = b""  # what of that has not left yet
         self.is_interrupted = False
         self.is_given_up = False
 
@@ -128,6 +130,7 @@ class Overtime:
         self._main = get_ident()
         self._pid = os.getpid()
         self._runs: dict[Run, None] = {}
+        self._settling = allocate_lock()  # held for moments
         self._said = False
         self._not_shown: Run | None = None  # late, and where its fellows are has not been told
         # What a class sets that runs several at a time.
@@ -160,6 +163,8 @@ class Overtime:
                 run.is_over = True  # from now on it is not interrupted
         except RequestTimeout as error:  # it came when the application had just ended
             response.failure = response.failure or error
+        with self._settling:
+            pass  # the watch has done, or will see that it is over
         del self._runs[run]
         run.environ = {}  # it leads back to the run: no cycle
         if run.is_up and not (run.had_begun and response.complete and response.failure is None):
@@ -237,7 +242,10 @@ class Overtime:
             if not run.is_up:
                 if now >= run.deadline:
                     self._time_is_up(run, now)
-            elif now >= run.deadline + self._grace_s:
+                continue
+            if run.unsent:
+                self._send_more(run)
+            if now >= run.deadline + self._grace_s:
                 self._give_up(run, now)
         if runs and not self.runs_several:
             self._slot.beat(now)  # it is watched here: `timeout` would end what has been given more time
@@ -247,12 +255,16 @@ class Overtime:
         if response.is_handed_over:
             run.deadline = math.inf  # what it speaks now has no requests
             return
-        run.is_up = True
-        response._sink = _NoSink()
-        run.had_begun = response.head_sent
-        if not run.had_begun:
-            run.answered = self._answer(run)
-            response.head_sent = True
+        with self._settling:
+            if run.is_over:
+                return
+            run.is_up = True
+            response._sink = _NoSink()
+            run.had_begun = response.head_sent
+            if not run.had_begun:
+                run.page = run.unsent = self._exchange.page(OVERTIME, response.is_head)
+                response.head_sent = True
+        self._send_more(run)
         what = "its answer had begun" if run.had_begun else "it is answered with 504"
         self._log(
             f"{_line(run)} has run for {now - run.since:.1f} s (request_timeout): {what}, it is interrupted, and this "
@@ -264,17 +276,12 @@ class Overtime:
         self._not_shown = run
         self.interrupt(run)
 
-    def _answer(self, run: Run) -> int:
-        """Send the page now, if all that was sent before has left; bytes of it."""
+    def _send_more(self, run: Run) -> None:
+        """Send what the kernel takes of the page, if all that was sent before has left."""
         connection = run.connection
-        page = self._exchange.page(OVERTIME, run.response.is_head)
-        if connection.output:
-            return 0
-        try:
-            sent = connection.sock.send(page)
-        except OSError:
-            return 0
-        return len(page) if sent == len(page) else 0
+        with self._settling, contextlib.suppress(OSError):
+            if run.unsent and not (run.is_over or connection.output):
+                run.unsent = run.unsent[connection.sock.send(run.unsent) :]
 
     def signal_main(self, run: Run) -> None:
         """Interrupt what the main thread does; and its loop, should that wait."""
@@ -291,7 +298,7 @@ class Overtime:
             self._given_up.append(run.connection)
             return
         self._log(f"{_line(run)} can't be interrupted; this worker ends at once, and what else it has with it")
-        self._slot.count([OVERTIME.status], [run.answered], [now - run.since])
+        self._slot.count([OVERTIME.status], [run.response.body_sent], [now - run.since])
         leave.at_once(EXIT_FORCED)
 
     def _tracebacks(self, run: Run) -> str:
