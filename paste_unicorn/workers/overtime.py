@@ -35,9 +35,11 @@ from ..http.refusals import OVERTIME
 from ..ops.escaping import escaped
 from ..process import leave
 from ..wsgi.gateway import Application, Response, respond
+from .connection import wait_in_thread
 
 if TYPE_CHECKING:
     from ..http.parser import Head
+    from ..http.request import RequestLine
     from ..scoreboard import SlotWriter
     from ..wsgi.environ import Environ
     from ..wsgi.file_wrapper import FileRegion
@@ -53,6 +55,8 @@ LONGEST_TICK_S = 0.25
 SHOWN = 20  # greenlets of other requests, the oldest ones
 BLOCKED_S = 1.0  # a loop that has not listened for so long is kept from it by an application
 
+_UP = "the time of this request is up (request_timeout)"
+
 # To the main thread, where it also ends a system call that waits. Nobody else has a use for it.
 INTERRUPT = int(signal.SIGRTMAX) - 1 if hasattr(signal, "SIGRTMAX") else int(signal.SIGVTALRM)
 
@@ -67,7 +71,7 @@ class _NoSink:
     half_closed = True
 
     def send(self, data: bytes) -> NoReturn:
-        raise RequestTimeout("the time of this request is up (request_timeout)")
+        raise RequestTimeout(_UP)
 
     def send_parts(self, parts: Sequence[bytes]) -> NoReturn:
         self.send(b"")
@@ -176,7 +180,7 @@ class Overtime:
         for run in list(self._runs):
             if run.owner is current and run.is_up and not run.is_over and not run.is_interrupted:
                 run.is_interrupted = True
-                raise RequestTimeout("the time of this request is up (request_timeout)")
+                raise RequestTimeout(_UP)
 
     def overdue(self) -> list[Run]:
         """Those that are to be interrupted, and were not yet: for a loop that does that itself."""
@@ -209,13 +213,33 @@ class Overtime:
         """Whether the time of this one was up, so that it may have been interrupted."""
         return isinstance(response._sink, _NoSink)
 
-    def let_go(self, clients: Clients) -> None:
+    def let_go(self, clients: Clients) -> list[Connection]:
         """By the loop: nobody waits any longer for those that were given up."""
+        given_up = []
         while self._given_up:
             connection = self._given_up.popleft()
             clients.forget(connection)
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
+            given_up.append(connection)
+        return given_up
+
+    def wait_in_thread(self, fd: int, readable: bool, writable: bool, timeout_s: float) -> bool:
+        """As `connection.wait_in_thread`, for applications that nobody interrupts in what is ours.
+
+        Raises RequestTimeout when the time of the calling thread's request is up.
+        """
+        ident, until = get_ident(), monotonic() + timeout_s
+        while True:
+            for run in list(self._runs):
+                if run.ident == ident and run.is_up and not run.is_over:
+                    run.is_interrupted = True
+                    raise RequestTimeout(_UP)
+            left_s = max(0.0, until - monotonic())
+            if wait_in_thread(fd, readable, writable, min(left_s, LONGEST_TICK_S)):
+                return True
+            if left_s <= LONGEST_TICK_S:
+                return False
 
     @staticmethod
     def late_run(error: BaseException) -> Run | None:
@@ -329,8 +353,13 @@ def _nobody() -> None:
 
 
 def _line(run: Run) -> str:
-    peer = run.connection.peer["REMOTE_ADDR"]
-    return f'"{escaped(run.head.line.raw.decode("latin-1"))}"{f" of {peer}" if peer else ""}'
+    return request_of(run.connection, run.head.line)
+
+
+def request_of(connection: Connection, line: RequestLine) -> str:
+    """What is asked and by whom, for the log."""
+    peer = connection.peer["REMOTE_ADDR"]
+    return f'"{escaped(line.raw.decode("latin-1"))}"{f" of {peer}" if peer else ""}'
 
 
 def _stack(title: str, frame: FrameType) -> str:

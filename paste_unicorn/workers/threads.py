@@ -36,7 +36,7 @@ from .deadlines import NEVER
 from .hands import Hand
 from .leaving import TICK_S
 from .loop import READABLE
-from .overtime import RequestTimeout, Run
+from .overtime import Overtime, RequestTimeout, Run
 from .pool import SLOW_S, Pool
 from .switching import Switching
 from .sync import SyncWorker
@@ -62,6 +62,9 @@ class ThreadWorker(SyncWorker):
     _clients: ThreadClients
 
     def __init__(self, *, threads: int, **given: Any) -> None:
+        overtime: Overtime | None = given["overtime"]
+        if overtime is not None:
+            given["send_limits"] = given["send_limits"]._replace(wait=overtime.wait_in_thread)
         super().__init__(**given)
         self._exchange.note_responses()
         self._switching = Switching(socket.socket)
@@ -273,7 +276,8 @@ class ThreadWorker(SyncWorker):
     @staticmethod
     def _interrupt(run: Run) -> None:
         """Also by the thread that watches requests."""
-        run.is_interrupted = run.owner.interrupt(run.connection, RequestTimeout, True)
+        if run.owner.interrupt(run.connection, RequestTimeout, True):
+            run.is_interrupted = True
 
     # -- threads that do not have the loop ---------------------------------------------------------------------------
 

@@ -164,12 +164,27 @@ def test_the_tracebacks_are_those_of_other_requests_too(worker_class: str) -> No
             assert other.read_answer().body == b"slept"
 
 
+def test_a_reader_that_is_too_slow_is_cut_and_its_application_interrupted(worker_class: str, tmp_path: Path) -> None:
+    """It waits for room, in what is ours."""
+    with limited(worker_class) as server, Client(server.address, 20.0, receive_buffer=4096) as client:
+        pid = pid_of(server)
+        ask(client, f"flood?end={tmp_path / 'end'}&closed={tmp_path / 'closed'}")
+        wait_for((tmp_path / "closed").exists, "its iterable to be closed")
+        log = server.wait_for_log("its answer had begun")
+        wait_for_successor(server, pid)
+        assert is_cut(client)
+        assert access_line(server, "/flood")["how"] == "timeout"
+        assert "can't be interrupted" not in log + server.log_text()
+
+
 def test_the_time_that_a_body_takes_counts(worker_class: str) -> None:
     """It occupies the application; `body_timeout` alone would let it trickle."""
     with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
         client.send(request_bytes("POST", "/read", [("Transfer-Encoding", "chunked")]) + b"1\r\nx\r\n")
         answer = client.read_answer()
         assert answer.status == 504
+        server.wait_for_log("retires: a request has run for too long")
+        assert "can't be interrupted" not in server.log_text()
 
 
 def test_an_application_may_extend_its_time(worker_class: str) -> None:

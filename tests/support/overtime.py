@@ -124,6 +124,14 @@ class Overtime:
         finally:
             Path(query["closed"]).touch()
 
+    def do_flood(self, query: dict[str, str], environ: Environ) -> Iterator[bytes]:
+        """An endless answer without any pause."""
+        try:
+            while True:
+                yield b"x" * 65536
+        finally:
+            Path(query["closed"]).touch()
+
 
 def spin(until: float) -> None:
     while time.monotonic() < until:
