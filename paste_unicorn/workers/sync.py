@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from _socket import socket as RawSocket
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..http.parser import Head, HeadParser
 from ..http.response import http_date
@@ -271,18 +272,21 @@ class SyncWorker:
                 break
             if least_wanted is not None:
                 clients.make_room(least_wanted)
-            sock, address = accepted
-            try:
-                host, port = self._peers.name(listener, address)
-                environs = self._peers.environs(listener.address, host)
-                connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
-            except BaseException:
-                sock.close()
-                raise
-            clients.add(connection)
-            self._fresh.append(connection)
+            self._let_in(listener, *accepted, now)
         if room.is_taken() and not room.is_scarce():
             self._handoff.unwatch()
+
+    def _let_in(self, listener: Listener, sock: RawSocket, address: Any, now: float) -> Connection:
+        try:
+            host, port = self._peers.name(listener, address)
+            environs = self._peers.environs(listener.address, host)
+            connection = Connection(sock, peer_environ(host, port), environs, self._send_limits, now)
+        except BaseException:
+            sock.close()
+            raise
+        self._clients.add(connection)
+        self._fresh.append(connection)
+        return connection
 
     def _may_take(self) -> bool:
         """Whether siblings' connections may come. A worker that retires never receives."""

@@ -9,7 +9,8 @@ from typing import Any
 from ..http.parser import Head
 from ..http.refusals import Refused
 from .concurrent_clients import ClientLeft, ConcurrentClients
-from .connection import Connection
+from .connection import RUNNING, Connection
+from .deadlines import NEVER
 from .hands import Hand
 
 
@@ -41,6 +42,15 @@ class ThreadClients(ConcurrentClients):
             connection = self._to_interrupt.popleft()
             if connection.has_left and connection in self.running:
                 self.interrupt(connection)
+
+    def begin_to_wait(self, connection: Connection) -> None:
+        """No thread is free for its request."""
+        if self.door is not None:
+            self.door.note_wait(connection)
+        connection.phase = RUNNING
+        connection.deadline = NEVER
+        if not connection.watched:
+            self.watch(connection)  # it may go meanwhile
 
     def judge_again(self, connection: Connection, head: Head) -> Refused | None:
         """A request's turn has come: has it waited for too long (`queue_timeout`)?"""

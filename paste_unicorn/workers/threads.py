@@ -34,6 +34,7 @@ from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection
 from .deadlines import NEVER
 from .hands import Hand
+from .late import SharedQueues
 from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import Overtime, RequestTimeout, Run
@@ -74,6 +75,12 @@ class ThreadWorker(SyncWorker):
             self._overtime.current = self._pool.this_hand
             self._overtime.interrupt = self._interrupt
             self._overtime.runs_several = True
+        self._queues: SharedQueues | None = None
+        if self._clients.door is not None:
+            self._queues = SharedQueues(
+                self._clients.door, self._listening, self._handoff, self._clients, self._fresh,
+                self._max_connections, self._let_in,
+            )  # fmt: skip
         self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
         self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # have run, and are the loop's again
         self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
@@ -130,7 +137,29 @@ class ThreadWorker(SyncWorker):
             for run in self._overtime.overdue():
                 self._interrupt(run)
             self._overtime.let_go(self._clients)
+        self._turn_away()
         self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
+
+    def _turn_away(self) -> None:
+        """Who has waited for a thread for too long, or has gone meanwhile, need not wait for its turn to be told so."""
+        for waiting in list(self._waiting):
+            connection, head, _, _ = waiting
+            refused = self._clients.judge_again(connection, head)
+            if refused is None and not connection.has_left:
+                continue
+            try:
+                self._waiting.remove(waiting)
+            except ValueError:  # a thread that has just come free has taken it
+                continue
+            if refused is None:
+                self._exchange.skip(connection, head.line.raw)
+            self._done.append((connection, refused))
+        self._welcome_back()
+        if self.is_full and self._queues is not None and not self._leaving.began:
+            try:
+                self._queues.look(monotonic())
+            except Exception as error:
+                self._exchange.complain(_FAULT, error)
 
     def _look_for_room(self) -> None:
         """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""
@@ -161,14 +190,18 @@ class ThreadWorker(SyncWorker):
     def _close_doors(self) -> None:
         if not self.is_full:
             self.is_full = True
+            if self._queues is not None:
+                self._queues.begin(monotonic())
             self._listening.unwatch()
             self._handoff.unwatch()
             if self._handoff.gives and self._scoreboard.workers > 1:
                 self._clients.pass_on = self._pass_on
 
     def _pass_on(self, connection: Connection) -> bool:
-        """Whether a sibling has it from now on, with whatever it asks."""
-        return self._handoff.can_travel(connection) and self._handoff.give(connection, True)
+        """Whether a sibling has it from now on, with whatever it asks. Who has waited for too long is refused here."""
+        door = self._clients.door
+        may_wait = door is None or door.left_s(connection) >= 0
+        return may_wait and self._handoff.can_travel(connection) and self._handoff.give(connection, True)
 
     def _open_doors(self) -> None:
         if self.is_full:
@@ -242,10 +275,7 @@ class ThreadWorker(SyncWorker):
         """The request may be slow, or last for ever; or no thread is free."""
         pool = self._pool
         if not pool.has_free():
-            connection.phase = RUNNING
-            connection.deadline = NEVER
-            if not connection.watched:
-                self._clients.watch(connection)  # it may go meanwhile
+            self._clients.begin_to_wait(connection)
             self._waiting.append((connection, head, body, length))
             self._close_doors()
             if pool.free:  # as above

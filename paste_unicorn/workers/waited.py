@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..http.parser import Head, HeadParser
     from .bodies import RunRequest
     from .clients import Clients
+    from .incoming import Incoming
 
 monotonic = time.monotonic
 
@@ -118,7 +119,7 @@ class Door:
     """
 
     def __init__(self, limit_s: float, exchange: Exchange, refuse: Callable[[Connection, Refused, str], None]) -> None:
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._exchange = exchange
         self._refuse = refuse
         self.run: RunRequest  # what is behind it
@@ -133,15 +134,29 @@ class Door:
 
     def judge(self, connection: Connection, head: Head) -> Refused | None:
         """With what this request is to be refused, if it has waited for too long."""
-        if self._waited_s(connection) <= self._limit_s:
+        if self.left_s(connection) >= 0:
             return None
         # Who asks again at once would only wait again.
-        return Refused(WAITED_TOO_LONG, head.line.raw, math.ceil(self._limit_s))
+        return Refused(WAITED_TOO_LONG, head.line.raw, math.ceil(self.limit_s))
+
+    def left_s(self, connection: Connection) -> float:
+        """How much longer what has arrived there may wait, in seconds; below 0 its time is up."""
+        return self.limit_s - self._waited_s(connection)
+
+    def note_wait(self, connection: Connection) -> None:
+        """It has come this far, and is going to wait for a thread: from now on its phase has begun with its wait."""
+        connection.since, connection.phase = monotonic() - self._waited_s(connection), RUNNING
 
     def _waited_s(self, connection: Connection) -> float:
-        now = monotonic()
-        # A request in a row waits for the answer before it, which is its own client's matter.
-        longest_s = now - connection.since if connection.phase in (IDLE, RUNNING) else math.inf
+        now, phase = monotonic(), connection.phase
+        if phase is RUNNING:
+            return now - connection.since  # as was noted
+        longest_s = math.inf
+        if phase is IDLE:
+            # A request in a row waits for the answer before it, which is its own client's matter.
+            longest_s = now - connection.since
+        elif phase is BODY and connection.incoming is not None:
+            longest_s = self._since_client_s(connection, connection.incoming, now)
         if _TCP_INFO is not None and connection.sock.family != socket.AF_UNIX:
             try:
                 info = connection.sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SINCE_DATA.size)
@@ -153,3 +168,11 @@ class Door:
         if connection.ready_since < connection.since:
             seen_at = self._exchange.listened_at if connection.watched else now
         return min(longest_s, max(0.0, now - seen_at))
+
+    def _since_client_s(self, connection: Connection, incoming: Incoming, now: float) -> float:
+        """How long it is at most that nobody waits for this client's body any more, whatever it has sent of it."""
+        if incoming.cut_off:
+            return now - self._exchange.listened_at  # it has ended its side: the loop has just seen that
+        if not (incoming.received or incoming.complete):
+            return max(0.0, now - connection.deadline)  # its first piece was waited for until then
+        return math.inf

@@ -164,13 +164,16 @@ def test_who_has_closed_a_unix_connection_has_gone(worker_class: str, tmp_path: 
 # -- queue_timeout ---------------------------------------------------------------------------------------------------
 
 
-def test_who_has_waited_too_long_is_told_to_come_again_and_nothing_is_run(impatient: Server, tmp_path: Path) -> None:
+def test_who_has_waited_too_long_is_told_to_come_again_and_nothing_is_run(
+    impatient: Server, worker_class: str, tmp_path: Path
+) -> None:
+    """In its turn; under threads, where the loop is free, as soon as that is so."""
     with kept(impatient, 4) as (blocking, before, head_only, late), impatient.connect(timeout_s=20.0) as fresh:
         with busy(blocking, tmp_path / "gate"):
             ask(before, recording("waited"))
             ask(fresh, recording("waited"))
             head_only.send(request_bytes("HEAD", recording("waited")))
-            assert before.is_silent(LONGER_S)
+            assert before.is_silent(LONGER_S) is (worker_class != "threads")
             ask(late, recording("just-came"))
         for client, method in ((before, "GET"), (fresh, "GET"), (head_only, "HEAD")):
             answer = client.read_answer(method)
@@ -195,6 +198,28 @@ def test_time_that_the_client_takes_is_no_waiting(impatient: Server) -> None:
         assert client.is_silent(LONGER_S) or client.ended
         slow.send(data[-2:])
         assert slow.read_answer().body == b"body"
+
+
+@pytest.mark.parametrize("field", ["Transfer-Encoding: chunked", "Content-Length: 100000"])
+def test_time_until_the_first_piece_of_a_body_is_no_waiting(worker_class: str, field: str) -> None:
+    """The application would be given it, and starts without it after half a second."""
+    with (
+        serve(settings={"workers": "1", "worker_class": worker_class, "queue_timeout": "0.2"}) as server,
+        server.connect() as client,
+    ):
+        client.send(f"POST /pid HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n".encode())
+        assert client.read_answer().status == 200
+
+
+def test_who_is_behind_such_a_one_has_waited_since_its_own_bytes(worker_class: str, tmp_path: Path) -> None:
+    """The worker is busy when that half second is over."""
+    settings = {"workers": "1", **one_at_a_time(worker_class), "queue_timeout": str(QUEUE_TIMEOUT_S), **LOGS}
+    with serve(settings=settings) as server, kept(server, 2) as (blocking, client):
+        with busy(blocking, tmp_path / "gate"):
+            client.send(b"POST /pid HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert client.is_silent(QUEUE_TIMEOUT_S + 0.2)
+            # It has been silent for longer than it may wait, but was waited for at first.
+        assert client.read_answer().status == 200
 
 
 def test_who_sends_requests_in_a_row_waits_for_his_own(impatient: Server, tmp_path: Path) -> None:
@@ -223,3 +248,94 @@ def test_waiting_for_any_of_several_workers_counts(worker_class: str, bind: str,
             (tmp_path / f"gate{number}").touch()
         assert [client.read_answer().status for client in waiting] == [503] * 3
         assert server.get("/").status == 200
+
+
+# -- while a pool of threads stays full -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def full(server: Server, gates: Path, count: int) -> Iterator[None]:
+    """Within this so many threads of the server are occupied; their loops are free."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(count)]
+        for number, client in enumerate(clients):
+            ask(client, f"/wait-for-file?path={gates / f'full{number}'}")
+            wait_for((gates / f"full{number}.waiting").exists, "the application to run")
+        try:
+            yield
+        finally:
+            for number in range(count):
+                (gates / f"full{number}").touch()
+        assert [client.read_answer().status for client in clients] == [200] * count
+
+
+def check_refused(client: Client) -> None:
+    answer = client.read_answer()
+    assert (answer.status, answer.field("Retry-After"), answer.closes) == (503, "1", True)
+    client.expect_end()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("worker_class", ["threads"])
+def test_who_waits_for_a_full_pool_is_told_in_time(worker_class: str, workers: int, tmp_path: Path) -> None:
+    """Kept connections, and new ones, which wait in the listener's queue; whatever is sent behind it meanwhile."""
+    settings = {"workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": "1", **LOGS}
+    with serve(settings=settings) as server, kept(server, 3) as clients, contextlib.ExitStack() as stack:
+        server.wait_for_log("[INFO] Serving ")
+        with full(server, tmp_path, workers):
+            clients += [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(20)]
+            for client in clients:
+                ask(client, recording("too-late"))
+            assert clients[0].is_silent(0.6)
+            assert clients[-1].is_silent(0.1)
+            for client in clients[::2]:
+                client.send(b"GET ")
+            for client in clients:
+                check_refused(client)
+        assert events(server, "too-late") == []
+        assert len(access_lines(server, "too-late%22", len(clients))) == len(clients)
+        assert server.get("/").status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("worker_class", ["threads"])
+def test_who_waits_for_a_full_pool_and_not_for_too_long_is_served(
+    worker_class: str, workers: int, tmp_path: Path
+) -> None:
+    """Those whose time is up are let in by a full worker, and one or two behind them."""
+    settings = {"workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": "2", **LOGS}
+    with serve(settings=settings) as server, contextlib.ExitStack() as stack:
+        server.wait_for_log("[INFO] Serving ")
+        with full(server, tmp_path, workers):
+            first, second = ([stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(9)] for _ in "12")
+            for client in first:
+                ask(client, recording("first"))
+            assert first[0].is_silent(1.5)
+            for client in second:
+                ask(client, recording("second"))
+            for client in first:
+                assert client.read_answer().status == 503
+        assert [client.read_answer().status for client in second] == [200] * len(second)
+        assert {line["how"] for line in access_lines(server, "%22first%22", len(first))} == {"queue-timeout"}
+        assert {line["how"] for line in access_lines(server, "%22second%22", len(second))} == {"ok"}
+
+
+@pytest.mark.parametrize("worker_class", ["threads"])
+def test_over_a_unix_socket_the_time_since_it_was_seen_counts(worker_class: str, tmp_path: Path) -> None:
+    settings = {"workers": "1", **one_at_a_time(worker_class), "queue_timeout": "1", "bind": "unix:{directory}/socket"}
+    with serve(settings=settings) as server, kept(server, 3) as clients, full(server, tmp_path, 1):
+        for client in clients:
+            ask(client, "/pid")
+        assert clients[0].is_silent(0.6)
+        for client in clients:
+            check_refused(client)
+
+
+@pytest.mark.parametrize("worker_class", ["threads"])
+def test_who_leaves_while_it_waits_for_a_full_pool_is_seen_off_at_once(worker_class: str, tmp_path: Path) -> None:
+    settings = {"workers": "1", **one_at_a_time(worker_class), **LOGS}
+    with serve(settings=settings) as server, kept(server, 1) as (client,), full(server, tmp_path, 1):
+        ask(client, recording("left"))
+        assert client.is_silent(0.3)
+        client.reset()
+        assert access_lines(server, "left%22", 1)[0]["how"] == "client-gone"

@@ -1,0 +1,91 @@
+"""Those in the queues that workers share are told when they have waited for too long (`queue_timeout`), too.
+
+Who waits in a listener's queue, or has been passed on and was not taken, belongs to whoever comes free first: a worker
+that is full takes nothing from there before its time is up. How long one has waited is known when it has been taken. If
+that is not too long, it waits in this worker or is passed on again, and nobody is taken before its time would be up,
+since all behind it came later.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from _socket import socket as RawSocket
+    from collections import deque
+
+    from ..process.listener import Listener
+    from .clients import Clients
+    from .handoff import Handoff
+    from .listening import Listening
+    from .waited import Door
+
+MOST_A_LOOK = 256  # that are taken from one queue: some 20 ms
+
+_Taken = tuple[Connection, bool]  # and whether it asks for something
+
+# Makes a new connection ours, and has it looked at in the next round.
+LetIn = Callable[["Listener", "RawSocket", Any, float], Connection]
+
+
+class SharedQueues:
+    """Owned by the thread that has the loop; asked while the worker is full."""
+
+    def __init__(
+        self, door: Door, listening: Listening, handoff: Handoff, clients: Clients, fresh: deque[Connection],
+        most: int, let_in: LetIn,
+    ) -> None:  # fmt: skip
+        self._door = door
+        self._listening = listening
+        self._handoff = handoff
+        self._clients = clients
+        self._fresh = fresh  # are looked at in the next round
+        self._most = most  # connections of this worker
+        self._let_in = let_in
+        self._due = 0.0  # monotonic seconds: before that nobody has waited for too long
+
+    def begin(self, now: float) -> None:
+        """From now on nobody is taken from there."""
+        self._due = now + self._door.limit_s
+
+    def look(self, now: float) -> None:
+        """Let in who has waited for too long."""
+        if now < self._due:
+            return
+        due = self._take_late(self._from_siblings, now)
+        for listener in list(self._listening.by_fd.values()):
+            due = min(due, self._take_late(functools.partial(self._from_listener, listener), now))
+        self._due = due
+
+    def _from_siblings(self, now: float) -> _Taken | None:
+        taken = self._handoff.take(now)
+        if taken is None:
+            return None
+        connection, is_ready = taken
+        if is_ready or connection.buffer:
+            self._fresh.append(connection)
+            return connection, True
+        self._clients.watch(connection)
+        return connection, False
+
+    def _from_listener(self, listener: Listener, now: float) -> _Taken | None:
+        accepted = self._listening.accept(listener, now)
+        return (self._let_in(listener, *accepted, now), True) if accepted is not None else None
+
+    def _take_late(self, take: Callable[[float], _Taken | None], now: float) -> float:
+        """Until there is none, or one that may wait. When to look again."""
+        for _ in range(MOST_A_LOOK):
+            if len(self._clients.by_fd) >= self._most or not self._handoff.has_descriptors():
+                break
+            taken = take(now)
+            if taken is None:
+                return now + self._door.limit_s
+            connection, asks = taken
+            left_s = self._door.left_s(connection)
+            if asks and left_s >= 0:
+                return now + left_s
+        return now
