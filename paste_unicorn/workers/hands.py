@@ -24,6 +24,9 @@ _GATEWAY = respond.__module__
 _OURS = tuple(f"{__name__.partition('.')[0]}.{room}." for room in ("http", "ops", "process", "workers", "wsgi"))
 _WAIT = threading.Condition.wait.__code__  # below events, queues, semaphores and futures too
 _WAITING = frozenset(("wait", "sleep", "select", "poll"))
+# Waits for news where the application streams; before, it is a service's answer more likely, on a connection that
+# others use after it. (`recv_into` is below buffered files: who reads by them is in the middle of something.)
+_RECEIVING = frozenset(("recv", "recvfrom", "recvmsg", "_accept"))
 _LOCKING = frozenset(("acquire", "__enter__", "_acquire_restore"))
 _LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))  # of 3.10 to 3.13
 _NAME = ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
@@ -43,6 +46,7 @@ class Hand:
         self.gate.acquire()
         self.lock = threading.Lock()
         self.connection: Connection | None = None  # whose request it runs, while another one has the loop
+        self.is_given_up = False  # its request is nobody's any more, and has not come back yet
         self._interrupted = False
         self._place: tuple[int, int] | None = None  # where the application was seen, when it was to be interrupted
 
@@ -57,9 +61,9 @@ class Hand:
     def interrupt(self, connection: Connection, error: type[BaseException], even_if_busy: bool) -> bool:
         """Raise this in the application, if it is there that this connection's request is. Whether that was done.
 
-        Only where it waits for time to pass or for news, and stands where it stood when it was asked before; with
-        `even_if_busy` also where it computes. Never where it waits for a lock: that would be its own when the exception
-        is raised, and nobody's to release.
+        Only where it waits for time to pass or for news (see above), and stands where it stood when it was asked
+        before; with `even_if_busy` also where it computes. Never where it waits for a lock: that would be its own when
+        the exception is raised, and nobody's to release.
         """
         with self.lock:
             if self.connection is not connection or self._interrupted:
@@ -70,10 +74,19 @@ class Hand:
             place = (id(frame), frame.f_lasti)
             is_same, self._place = place == self._place, place
             names = _names_of_its_call(frame)
-            if names & _LOCKING or not (even_if_busy or (is_same and names & _WAITING)):
+            waiting = _WAITING | _RECEIVING if _has_begun(connection) else _WAITING
+            if names & _LOCKING or not (even_if_busy or (is_same and names & waiting)):
                 return False
             self._interrupted = True
             _raise_in(self.ident, error)
+            return True
+
+    def give_up(self, connection: Connection) -> bool:
+        """Nobody waits for this connection's request any more. False if it has come back, or has been given up."""
+        with self.lock:
+            if self.connection is not connection or self.is_given_up:
+                return False
+            self.is_given_up = True
             return True
 
     def let_go(self) -> None:
@@ -82,12 +95,19 @@ class Hand:
             try:
                 with self.lock:
                     self.connection = self._place = None
+                    self.is_given_up = False
                     if self._interrupted:
                         self._interrupted = False
                         _raise_nothing_in(self.ident, None)  # what has not been raised yet never will
                 return
             except BaseException:  # the interruption; it comes once
                 continue
+
+
+def _has_begun(connection: Connection) -> bool:
+    """Whether some of the answer has been sent."""
+    response = connection.response
+    return response is not None and response.head_sent
 
 
 def _frame_in_application(ident: int) -> FrameType | None:

@@ -257,7 +257,7 @@ def make_worker(
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     answering.closing = not requests.keepalive_s
     loop = make_loop()
-    worker, waiting = _class_of(processes)
+    worker, waiting = _class_of(processes, say_tired)
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
@@ -306,13 +306,22 @@ def make_worker(
     )
 
 
-def _class_of(processes: ProcessSettings) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
+def _class_of(
+    processes: ProcessSettings, say_tired: Callable[[str], None]
+) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
     """What makes a worker of this class, and how its applications wait for a client."""
     name = processes.worker_class
     if name == "threads":
         from .threads import ThreadWorker
 
-        return functools.partial(ThreadWorker, threads=processes.threads), wait_in_thread
+        make = functools.partial(
+            ThreadWorker,
+            threads=processes.threads,
+            timeout_s=processes.timeout_s,
+            graceful_s=processes.graceful_timeout_s,
+            say_tired=say_tired,
+        )
+        return make, wait_in_thread
     if name not in GREEN:
         return SyncWorker, wait_in_thread
     from .green import GreenWorker

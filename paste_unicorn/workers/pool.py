@@ -53,14 +53,16 @@ class Pool:
 
     def _grow(self) -> bool:
         number = len(self.hands) + 1
-        if number > self._threads + 1:
+        # In place of those that don't come back, until this worker is replaced; but not without end.
+        given_up = min(self._threads, sum(hand.is_given_up for hand in self.hands))
+        if number > self._threads + 1 + given_up:
             return False
         hand = Hand(number, min(number - 1, CELLS), self._exchange.for_another_thread())
         try:
             hand.start(self.life)
         except RuntimeError as error:
             self._exchange.complain(f"Only {number - 2} threads run requests", error)
-            self._threads = number - 2
+            self._threads = number - 2 - given_up
             return False
         self.hands.append(hand)
         self.free.append(hand)

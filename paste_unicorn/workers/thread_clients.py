@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from .connection import RUNNING, Connection
 from .deadlines import NEVER
 from .hands import Hand
 
+monotonic = time.monotonic
+
 
 class ThreadClients(ConcurrentClients):
     """Connections, each of those that run with a thread of its own. Owned by the thread that has the loop."""
@@ -23,6 +26,7 @@ class ThreadClients(ConcurrentClients):
         super().__init__(*given)
         self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
         self._to_interrupt: deque[Connection] = deque()
+        self._left: dict[Connection, float] = {}  # that run, and when their client left, in monotonic seconds
 
     def readable(self, connection: Connection) -> None:
         if self.pass_on is None or not self.pass_on(connection):
@@ -30,6 +34,7 @@ class ThreadClients(ConcurrentClients):
 
     def interrupt(self, connection: Connection) -> None:
         """Where it waits in Python, or as soon as it comes back from C."""
+        self._left.setdefault(connection, monotonic())
         hand, response = self.running.get(connection), connection.response
         if hand is not None and response is not None and response.only_cleans_up(hand.ident):
             return
@@ -51,6 +56,18 @@ class ThreadClients(ConcurrentClients):
         connection.deadline = NEVER
         if not connection.watched:
             self.watch(connection)  # it may go meanwhile
+
+    def left_before(self, then: float) -> list[tuple[Hand, Connection]]:
+        """Threads that have not come back since then, although their client had left."""
+        found = []
+        for connection, at in list(self._left.items()):
+            hand = self.running.get(connection)
+            if hand is None or hand.connection is not connection:
+                del self._left[connection]
+            elif at <= then:
+                del self._left[connection]
+                found.append((hand, connection))
+        return found
 
     def judge_again(self, connection: Connection, head: Head) -> Refused | None:
         """A request's turn has come: has it waited for too long (`queue_timeout`)?"""

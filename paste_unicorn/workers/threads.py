@@ -23,6 +23,7 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import IO, Any
 
 from ..http.parser import Head
@@ -39,6 +40,7 @@ from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import Overtime, RequestTimeout, Run
 from .pool import SLOW_S, Pool
+from .stuck import Stuck
 from .switching import Switching
 from .sync import SyncWorker
 from .thread_clients import ThreadClients
@@ -62,7 +64,9 @@ class ThreadWorker(SyncWorker):
     is_watched = False
     _clients: ThreadClients
 
-    def __init__(self, *, threads: int, **given: Any) -> None:
+    def __init__(
+        self, *, threads: int, timeout_s: float, graceful_s: float, say_tired: Callable[[str], None], **given: Any
+    ) -> None:
         overtime: Overtime | None = given["overtime"]
         if overtime is not None:
             given["send_limits"] = given["send_limits"]._replace(wait=overtime.wait_in_thread)
@@ -75,6 +79,7 @@ class ThreadWorker(SyncWorker):
             self._overtime.current = self._pool.this_hand
             self._overtime.interrupt = self._interrupt
             self._overtime.runs_several = True
+        self._stuck = Stuck(timeout_s, graceful_s, self._pool, self._clients, given["log"], say_tired)
         self._queues: SharedQueues | None = None
         if self._clients.door is not None:
             self._queues = SharedQueues(
@@ -136,9 +141,21 @@ class ThreadWorker(SyncWorker):
         if self._overtime is not None:
             for run in self._overtime.overdue():
                 self._interrupt(run)
-            self._overtime.let_go(self._clients)
+            for connection in self._overtime.let_go(self._clients):
+                self._replace_thread_of(connection)
         self._turn_away()
+        if self._stuck.give_up(now):
+            self._ring()
+        if self._leaving.began:
+            self._stuck.end_without(now)
+        self._stuck.look_at_pool(now, self.is_full, len(self._waiting))
         self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
+
+    def _replace_thread_of(self, connection: Connection) -> None:
+        """Its request has been given up."""
+        hand = self._clients.running.get(connection)
+        if hand is not None and hand.give_up(connection):
+            self._ring()
 
     def _turn_away(self) -> None:
         """Who has waited for a thread for too long, or has gone meanwhile, need not wait for its turn to be told so."""
@@ -220,7 +237,7 @@ class ThreadWorker(SyncWorker):
                 clients.running.pop(connection, None)
                 connection.response = None
                 connection.phase = IDLE  # what follows says what it waits for
-                if response is None:
+                if response is None or clients.by_fd.get(connection.fd) is not connection:  # or it was given up
                     clients.drop(connection)
                     continue
                 if isinstance(response, Refused):
@@ -326,6 +343,7 @@ class ThreadWorker(SyncWorker):
     def _lead_and_run(self, hand: Hand) -> None:
         try:
             self._lead(hand)
+            self._stuck.write_off(self._exchange)
             self._pool.end()
         except _LoopIsGone:
             pass

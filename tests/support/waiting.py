@@ -5,10 +5,14 @@ It is written for threads, as applications are: under gevent and eventlet the st
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import json
 import os
+import queue
+import select
+import socket
 import subprocess
 import sys
 import threading
@@ -95,6 +99,27 @@ class Waiting:
                 while len(self.news) <= seen:
                     self.changed.wait()
             yield f"data: {self.news[seen]}\n\n".encode()
+
+    def do_listen(self, query: dict[str, str], environ: Environ) -> Iterator[bytes]:
+        """A stream that waits for news, a moment at a time, by `how`, which never come."""
+        one, other = socket.socketpair()
+        one.settimeout(0.3)
+        ways = {
+            "sleep": lambda: time.sleep(0.3),
+            "select": lambda: select.select([one], [], [], 0.3),
+            "condition": lambda: self.changed.wait(0.3),
+            "recv": lambda: one.recv(1),
+        }
+        yield b"data: hello\n\n"
+        with one, other, self.changed:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    ways[query["how"]]()
+
+    def do_get(self, query: dict[str, str], environ: Environ) -> Iterator[bytes]:
+        """A stream that waits for news for as long as it takes; they never come."""
+        yield b"data: hello\n\n"
+        yield str(queue.SimpleQueue[int]().get()).encode()
 
     def do_ticks(self, query: dict[str, str], environ: Environ) -> Iterator[bytes]:
         """An endless answer, an item each `gap` seconds."""

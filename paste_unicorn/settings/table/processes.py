@@ -40,8 +40,8 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     timeout_s: float = row(
         "timeout", Duration(), 30.0,
-        "A worker that is silent for longer is killed and replaced; in the sync class, how long a request "
-        "may run. 0 is never.",
+        "A worker that is silent for longer is killed and replaced; in the sync class, how long a request may run; in "
+        "the threads class, how long one may go on whose client has left. 0 is never.",
     )  # fmt: skip
     graceful_timeout_s: float = row(
         "graceful_timeout", Duration(), 30.0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,17 @@ from paste_unicorn.workers.hands import Hand
 from paste_unicorn.wsgi import gateway
 
 LOOKS = 20
-CONNECTION = cast(Connection, object())
+
+
+class Answer:
+    """What is asked of a response, or of the connection that it is given on."""
+
+    def __init__(self, head_sent: bool) -> None:
+        self.head_sent = head_sent
+        self.response = self
+
+
+BEFORE, STREAM = (cast(Connection, Answer(head_sent)) for head_sent in (False, True))
 
 
 class Interruption(BaseException):
@@ -40,6 +52,8 @@ class Site:
         self.own_lock = OwnLock()
         self.event = threading.Event()
         self.poller = select.poll()
+        self.socket, self.peer = socket.socketpair()
+        self.socket.settimeout(0.05)
 
     # -- waits that may be interrupted
 
@@ -95,6 +109,23 @@ class Site:
         except queue.Empty:
             return
 
+    # -- waits that may be interrupted in a stream
+
+    def receives(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            self.socket.recv(1)
+
+    def accepts(self) -> None:
+        with contextlib.suppress(TimeoutError), socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(self.gap)
+            listener.accept()
+
+    # -- and in the middle of something
+
+    def reads(self) -> None:
+        with contextlib.suppress(OSError), self.socket.makefile("rb") as file:
+            file.readline()
+
     # -- waits for a lock
 
     def acquires(self) -> None:
@@ -131,17 +162,18 @@ def _call_as_the_gateway_does() -> Callable[[Callable[[], None]], None]:
 class Run:
     """An application that goes on and on in a thread, until it is interrupted."""
 
-    def __init__(self, application: Callable[[], None]) -> None:
+    def __init__(self, application: Callable[[], None], connection: Connection = BEFORE) -> None:
+        self.connection = connection
         self.hand = Hand(1, 0, cast(Exchange, None))
         self.ended_by: type[BaseException] | None = None
         self._application = application
 
     def start(self) -> None:
         self.hand.start(self._run)
-        wait_for(lambda: self.hand.connection is CONNECTION, "it runs")
+        wait_for(lambda: self.hand.connection is self.connection, "it runs")
 
     def _run(self, hand: Hand) -> None:
-        hand.connection = CONNECTION
+        hand.connection = self.connection
         try:
             _call_as_the_gateway_does()(self._application)
         except BaseException as error:
@@ -152,7 +184,7 @@ class Run:
         """Whether one of some looks interrupts it."""
         for _ in range(LOOKS):
             time.sleep(0.01)
-            if self.hand.interrupt(CONNECTION, Interruption, even_if_busy):
+            if self.hand.interrupt(self.connection, Interruption, even_if_busy):
                 return True
         return False
 
@@ -166,6 +198,8 @@ def site() -> Iterator[Site]:
     yield site
     site.lock.release()
     site.own_lock.release()
+    site.peer.close()  # which ends the reading
+    site.socket.close()
 
 
 WAITS = (
@@ -184,6 +218,34 @@ def test_whoever_waits_for_time_or_news_is_interrupted(site: Site, name: str, ev
     assert run.is_interrupted(even_if_busy)
     wait_for(lambda: run.ended_by, "its end")
     assert run.ended_by is Interruption
+
+
+@pytest.mark.parametrize("name", ["receives", "accepts"])
+def test_whoever_waits_at_a_socket_is_interrupted_only_in_a_stream(site: Site, name: str) -> None:
+    """Before, it may be a driver, whose connection others will use."""
+    run = Run(getattr(site, name))
+    run.start()
+    assert not run.is_interrupted(even_if_busy=False)
+    run.connection = run.hand.connection = STREAM
+    assert run.is_interrupted(even_if_busy=False)
+    wait_for(lambda: run.ended_by, "its end")
+
+
+def test_whoever_reads_by_a_buffered_file_is_left_alone(site: Site) -> None:
+    run = Run(site.reads, STREAM)
+    run.start()
+    assert not run.is_interrupted(even_if_busy=False)
+
+
+def test_who_is_given_up_is_so_once_and_until_it_has_come_back(site: Site) -> None:
+    run = Run(site.sleeps, STREAM)
+    run.start()
+    assert not run.hand.give_up(BEFORE)
+    assert run.hand.give_up(STREAM)
+    assert not run.hand.give_up(STREAM)
+    assert run.is_interrupted(even_if_busy=True)
+    wait_for(lambda: run.ended_by, "its end")
+    assert not run.hand.is_given_up
 
 
 @pytest.mark.parametrize("name", LOCKS)
