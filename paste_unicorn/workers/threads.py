@@ -299,7 +299,11 @@ class ThreadWorker(SyncWorker):
                 self._look_for_room()
         elif pool.wary or head.asks_to_switch:
             pool.wary = max(0, pool.wary - 1)
-            self._run_beside(connection, head, body, length)
+            if has_gone(connection.fd):  # other threads may have kept this one from going on since it looked
+                self._exchange.skip(connection, head.line.raw)
+                self._clients.drop(connection)
+            else:
+                self._run_beside(connection, head, body, length)
         else:
             self._run_request(connection, head, body, length)
 
