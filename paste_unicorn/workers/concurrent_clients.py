@@ -10,7 +10,6 @@ from typing import Any
 
 from .clients import Clients, has_enough
 from .connection import IDLE, RUNNING, Connection
-from .exchange import ClientLeft as ClientLeft  # who interrupts finds it here
 
 
 class ConcurrentClients(Clients):

@@ -17,9 +17,9 @@ from greenlet import getcurrent, greenlet
 from ..http.parser import Head
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.file_wrapper import FileRegion
-from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection, SendLimits
 from .deadlines import NEVER
+from .exchange import ClientLeft
 from .green_clients import GreenClients
 from .leaving import TICK_S
 from .loop import READABLE

@@ -9,8 +9,9 @@ from greenlet import GreenletExit, greenlet
 
 from ..http.response import CONTINUE
 from ..wsgi.gateway import Response
-from .concurrent_clients import ClientLeft, ConcurrentClients
+from .concurrent_clients import ConcurrentClients
 from .connection import RUNNING, ClientGone, Connection
+from .exchange import ClientLeft
 from .loop import GONE, READABLE, WRITABLE
 
 ASK_AFTER_S = 1.0  # since a client has ended its side

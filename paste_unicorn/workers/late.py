@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .clients import Clients
     from .handoff import Handoff
     from .listening import Listening
+    from .room import Room
     from .waited import Door
 
 MOST_A_LOOK = 256  # that are taken from one queue: some 20 ms
@@ -37,14 +38,14 @@ class SharedQueues:
 
     def __init__(
         self, door: Door, listening: Listening, handoff: Handoff, clients: Clients, fresh: deque[Connection],
-        most: int, let_in: LetIn,
+        room: Room, let_in: LetIn,
     ) -> None:  # fmt: skip
         self._door = door
         self._listening = listening
         self._handoff = handoff
         self._clients = clients
         self._fresh = fresh  # are looked at in the next round
-        self._most = most  # connections of this worker
+        self._room = room
         self._let_in = let_in
         self._due = 0.0  # monotonic seconds: before that nobody has waited for too long
 
@@ -79,7 +80,7 @@ class SharedQueues:
     def _take_late(self, take: Callable[[float], _Taken | None], now: float) -> float:
         """Until there is none, or one that may wait. When to look again."""
         for _ in range(MOST_A_LOOK):
-            if len(self._clients.by_fd) >= self._most or not self._handoff.has_descriptors():
+            if self._room.is_taken() or not self._handoff.has_descriptors():
                 break
             taken = take(now)
             if taken is None:

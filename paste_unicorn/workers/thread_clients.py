@@ -9,9 +9,10 @@ from typing import Any
 
 from ..http.parser import Head
 from ..http.refusals import Refused
-from .concurrent_clients import ClientLeft, ConcurrentClients
+from .concurrent_clients import ConcurrentClients
 from .connection import RUNNING, Connection
 from .deadlines import NEVER
+from .exchange import ClientLeft
 from .hands import Hand
 
 monotonic = time.monotonic

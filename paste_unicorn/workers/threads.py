@@ -31,9 +31,9 @@ from ..http.refusals import Refused
 from ..process import leave
 from ..scoreboard import CELLS, UNCELLED
 from ..wsgi.gateway import Response
-from .concurrent_clients import ClientLeft
 from .connection import IDLE, RUNNING, Connection
 from .deadlines import NEVER
+from .exchange import ClientLeft
 from .hands import Hand
 from .late import SharedQueues
 from .leaving import TICK_S
@@ -84,7 +84,7 @@ class ThreadWorker(SyncWorker):
         if self._clients.door is not None:
             self._queues = SharedQueues(
                 self._clients.door, self._listening, self._handoff, self._clients, self._fresh,
-                self._max_connections, self._let_in,
+                self._room, self._let_in,
             )  # fmt: skip
         self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
         self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # have run, and are the loop's again
