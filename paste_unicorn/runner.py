@@ -66,7 +66,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             leave.main(0)
         logs = open_logs(settings, around.ini_path, variables_of(origin))
         hooks = Hooks(settings, logs.error)
-        hooks.call("on_starting", hooks.server(()))
+        hooks.begin()
         listeners = open_listeners(settings.sockets.bind, terms_of(settings, runner))
         if processes.pidfile is not None:
             pidfile.write(processes.pidfile)

@@ -66,7 +66,7 @@ def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inherita
     listeners.listen(settings.sockets.backlog)
     predecessor.sock.setblocking(False)
     hooks = Hooks(settings, logs.error)
-    hooks.call("on_starting", hooks.server(()))
+    hooks.begin()
     return Inheritance(
         application=None,
         settings=settings,

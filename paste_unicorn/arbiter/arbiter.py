@@ -145,8 +145,9 @@ class Shell:
         while True:
             try:
                 self._one_round()
-            except Exception:
-                # Whatever it was, the workers serve on; an arbiter that ended would take them all with it.
+            except BaseException:
+                # Whatever it was, SystemExit in a handler of logs too: the workers serve on; an arbiter that ended
+                # would take them all with it.
                 self._log.exception("A fault in the arbiter; it goes on")
                 time.sleep(0.1)
 
@@ -197,7 +198,7 @@ class Shell:
         for action in actions:
             try:
                 self._events += self._performer.perform(action)
-            except Exception:
+            except BaseException:
                 self._log.exception("Could not do %r", action)
 
     # -- what arrives ----------------------------------------------------------------------------------------

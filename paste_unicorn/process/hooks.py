@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..settings.cfg import Cfg
-from ..settings.hooks import load
+from ..settings.hooks import HookError, load
 from .listener import Listener
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _NAMES = (
     "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort",
     "pre_exec", "pre_request", "post_request", "child_exit", "worker_exit", "nworkers_changed", "on_exit",
 )  # fmt: skip
+
+# Called while something starts, which SystemExit says is not to be: the server, or a worker.
+_AT_BIRTH = frozenset({"on_starting", "pre_fork", "post_fork", "post_worker_init"})
 
 
 @dataclass
@@ -45,9 +49,14 @@ class HookWorker:
 class Hooks:
     """The hooks of one process, imported once: they keep that code until the process ends."""
 
-    def __init__(self, settings: Settings, log: logging.Logger) -> None:
-        """Raises `settings.hooks.HookError`, which names the hook that can't be imported or called."""
+    def __init__(
+        self, settings: Settings, log: logging.Logger, interruptions: tuple[type[BaseException], ...] = ()
+    ) -> None:
+        """Raises `settings.hooks.HookError`, which names the hook that can't be imported or called. `interruptions` may
+        come into a hook from outside; they are for whoever called it.
+        """
         self._log = log
+        self._interruptions = interruptions
         self._workers = settings.processes.workers
         self._functions: dict[str, Callable[..., Any]] = {}
         self.cfg = Cfg(settings)
@@ -66,14 +75,27 @@ class Hooks:
         return self._functions.get(name)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call the hook if there is one; an exception is logged and ends that hook only."""
+        """Call the hook if there is one; whatever it raises is logged and ends that hook only.
+
+        So does SystemExit, but where something starts: there it goes on to the caller, and so does the Ctrl-C of a
+        process that has no handlers yet.
+        """
         function = self._functions.get(name)
         if function is None:
             return
         try:
             function(*arguments)
-        except Exception:
+        except BaseException as error:
+            if isinstance(error, self._interruptions) or _is_meant(name, error):
+                raise
             self._log.exception("The hook %s raised an exception; the server goes on", name)
+
+    def begin(self) -> None:
+        """Call `on_starting`. Raises HookError: by SystemExit it has refused the start."""
+        try:
+            self.call("on_starting", self.server(()))
+        except SystemExit as error:
+            raise HookError(f"on_starting: the hook refuses the start, by SystemExit: {error}") from error
 
     def server(self, listeners: Iterable[Listener], arbiter_pid: int = 0, workers: int = 0) -> HookServer:
         """The first argument of most hooks; without `arbiter_pid` and `workers` that of this process."""
@@ -82,3 +104,10 @@ class Hooks:
 
     def worker(self, pid: int, age: int) -> HookWorker:
         return HookWorker(pid, age, self._log, self.cfg)
+
+
+def _is_meant(name: str, error: BaseException) -> bool:
+    """Whether the end of what is being done is what this says."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, SystemExit) and name in _AT_BIRTH

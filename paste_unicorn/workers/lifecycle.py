@@ -30,6 +30,7 @@ from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
+from .concurrent_clients import ClientLeft
 from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
 from .fittings import make_environs, make_parser
@@ -110,7 +111,7 @@ class Worker:
         self._weigh_at = 0.0  # monotonic seconds
         self._slot: SlotWriter = orders.scoreboard.writer(orders.slot)
         self._slot.claim(os.getpid(), orders.generation, orders.age, time.monotonic())
-        self._hooks = Hooks(orders.settings, self._log)
+        self._hooks = Hooks(orders.settings, self._log, (ClientLeft,))
         self._hook_worker = self._hooks.worker(os.getpid(), orders.age)
         self._hook_server = self._hooks.server(orders.listeners, orders.lifeline.arbiter_pid)
         self._loop: SyncWorker | None = None

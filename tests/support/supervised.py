@@ -190,6 +190,11 @@ def worker_exit_that_leaves(server: Any, worker: Any) -> None:
     raise SystemExit(7)
 
 
+def leaves(*given: Any) -> None:
+    """Any hook."""
+    raise SystemExit("it leaves")
+
+
 def child_exit(server: Any, worker: Any) -> None:
     note(f"child_exit age={worker.age} {worker.pid != os.getpid()}")
 

@@ -18,7 +18,9 @@ class HookSettings:
 
     on_starting: Hook | None = row(
         "on_starting", HookKind("on_starting"), None,
-        "Called in the arbiter, before anything else: `(server)`.",
+        "Called in the arbiter, before anything else: `(server)`. By SystemExit it refuses the start; so do "
+        "`pre_fork`, `post_fork` and `post_worker_init`, of a worker. Whatever else a hook raises is logged, and ends "
+        "that hook only.",
     )  # fmt: skip
     on_reload: Hook | None = row(
         "on_reload", HookKind("on_reload"), None,
