@@ -5,6 +5,7 @@ It never loads the application itself: its first template is a fresh interpreter
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from ..settings.hooks import HookError
 from ..template.again import read_local_conf, resolve_again, settle_again
 from ..template.loading import LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
+from . import pidfile
 from .arbiter import Inheritance, run
 from .binding import BindProblem
 from .generations import terms_of
@@ -39,7 +41,7 @@ def main() -> NoReturn:
         if not isinstance(succeed, Succeed):
             raise LoadProblem(f"the first message was {succeed!r}")
         inheritance = _inherit(succeed, fds, predecessor)
-    except (LoadProblem, LogsProblem, HookError, BindProblem) as problem:
+    except (LoadProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
         predecessor.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
@@ -53,6 +55,9 @@ def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inherita
     restore_interpreter(origin, succeed.python_path)
     local_conf = read_local_conf(origin)
     settings = settle_again(resolve_again(origin, local_conf))
+    path = settings.processes.pidfile
+    if path is not None and os.path.abspath(path) not in succeed.pid_files:
+        pidfile.check(path)
     logs = open_logs(settings, origin.ini_path, variables_of(origin))
     runner = Runner(
         watch_files=None,

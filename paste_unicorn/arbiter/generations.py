@@ -142,6 +142,12 @@ class Generations:
         resolved = resolve(message.local_conf, Source(origin.ini_path, origin.section), origin.environ, origin.cwd)
         if resolved.settings is None:
             return TemplateFailed(number, "\n".join(str(problem) for problem in resolved.problems))
+        path = resolved.settings.processes.pidfile
+        if path is not None and path != self.settings.processes.pidfile:
+            try:
+                pidfile.check(path)
+            except pidfile.PidFileProblem as problem:
+                return TemplateFailed(number, str(problem))
         for note in resolved.notes:
             (self.logs.error.warning if note.level == "warning" else self.logs.error.info)("%s", note)
         self._coming[number] = Outfit(resolved.settings)
@@ -225,10 +231,10 @@ class Generations:
         try:
             if after is not None:
                 pidfile.write(after)
-            if before is not None:
-                pidfile.remove(before)
-        except pidfile.PidFileProblem as problem:
+        except pidfile.PidFileProblem as problem:  # it might have been ours when the settings were read
             self.logs.error.error("%s", problem)
+        if before is not None:
+            pidfile.remove(before)
 
     def _keep_private(self) -> None:
         listening = [self.listeners, *(one.listeners for one in self._coming.values() if one.listeners is not None)]

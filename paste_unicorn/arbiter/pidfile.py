@@ -18,10 +18,15 @@ class PidFileProblem(OSError):
 
 def write(path: str) -> None:
     """Write our pid, atomically. Raises PidFileProblem."""
+    check(path)
+    _replace(path, os.getpid())
+
+
+def check(path: str) -> None:
+    """Whether it may be ours. Raises PidFileProblem where it names another server that lives."""
     pid = running(path)
     if pid:
         raise taken(path, pid)
-    _replace(path, os.getpid())
 
 
 def running(path: str) -> int:

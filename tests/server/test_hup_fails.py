@@ -167,6 +167,14 @@ def test_an_address_that_somebody_else_has(good: Site) -> None:
         refused(good, f"bind = {address}: Address already in use: another process listens there")
 
 
+def test_a_pid_file_that_another_server_has(good: Site, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.write_text(f"{os.getpid()}\n")
+    good.set(f"pidfile = {path}")
+    refused(good, f"pidfile = {path}: a server is already running as pid {os.getpid()}; stop it first")
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
 def test_after_all_that_the_same_template_and_workers_answer(shared: Site) -> None:
     assert re.search(r"\bg1$", shared.server.titled("unicorn: template")[0].title)
     assert len(shared.workers(1)) == 2

@@ -246,6 +246,16 @@ def test_an_address_that_somebody_else_has_is_named(shared: Site) -> None:
     shared.server.ini.write_text(text)
 
 
+def test_a_pid_file_that_another_server_has(shared: Site, tmp_path: Path) -> None:
+    text = shared.server.ini.read_text()
+    path = tmp_path / "pid"
+    path.write_text(f"{os.getpid()}\n")
+    shared.set(f"pidfile = {path}")
+    refused(shared, f"pidfile = {path}: a server is already running as pid {os.getpid()}; stop it first")
+    assert path.read_text() == f"{os.getpid()}\n"
+    shared.server.ini.write_text(text)
+
+
 def test_a_new_one_that_is_killed_while_it_boots(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     with site(tmp_path, app=[f"hang_if = {hold}"]) as running:

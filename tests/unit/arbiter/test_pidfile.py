@@ -97,6 +97,15 @@ def test_what_is_tried_leaves_no_trace(tmp_path: Path) -> None:
     assert path.read_text() == f"{os.getppid()}\n"
 
 
+def test_to_look_whether_it_may_be_ours_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    pidfile.check(str(path))
+    assert not path.exists()
+    path.write_text(f"{os.getppid()}\n")
+    with pytest.raises(pidfile.PidFileProblem, match=f"already running as pid {os.getppid()}"):
+        pidfile.check(str(path))
+
+
 def test_it_can_name_a_successor_and_is_then_that_one_s(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     pidfile.write(str(path))
