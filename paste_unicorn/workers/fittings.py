@@ -47,6 +47,9 @@ def make_environs(
         "wsgi.version": (1, 0),
         "wsgi.errors": ErrorsStream(write_error),
         "wsgi.multithread": settings.processes.worker_class != "sync",
+        # The setting, not the moment: two processes may run beside each other for a while with `workers = 1` too (a
+        # reload, a replacement, an upgrade, TTIN). But debuggers that keep a failure in their process (EvalException of
+        # Paste) refuse every request where this is true, and one worker is what they are used with.
         "wsgi.multiprocess": settings.processes.workers > 1,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.checks import check_good, environ_of, get, post
-from support.server import Server
+from support.server import Server, serve
 
 HOST = b"Host: localhost"
 
@@ -137,3 +137,19 @@ def test_forwarded_for_does_not_change_the_peer(server: Server, peer: str) -> No
 
 def _without_objects(environ: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: value for name, value in environ.items() if " object at 0x" not in value[1]}
+
+
+def test_multiprocess_is_what_the_setting_says() -> None:
+    """What is said with one worker is what debuggers insist on that keep a failure in their process."""
+    for workers, expected in (("1", "False"), ("2", "True")):
+        with serve(settings={"workers": workers}) as server:
+            assert environ_of(server, get(HOST, target=b"/environ"))["wsgi.multiprocess"] == expected
+
+
+def test_the_debugger_of_paste_works_with_one_worker() -> None:
+    app = "paste.app_factory = support.supervised:make_app\nfilter-with = debugger\n"
+    debugger = "[filter:debugger]\npaste.filter_app_factory = paste.evalexception.middleware:make_eval_exception"
+    with serve(settings={"workers": "1"}, app=f"{app}\n{debugger}") as server:
+        assert server.get("/pid").status == 200
+        assert b"no attribute" in server.get("/nothing").body
+        assert "EvalException" not in server.log_text()
