@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..ops import configured
 from ..ops.logs import Logs, LogsProblem, setup
+from ..settings.table.logs import LogSettings
 
 if TYPE_CHECKING:
     from ..process.messages import Origin
@@ -16,6 +17,34 @@ if TYPE_CHECKING:
 
 def open_logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
     """As these settings say, at the start. Raises LogsProblem."""
+    logs = _open(settings, ini_path, variables)
+    _give_away(logs, settings)
+    return logs
+
+
+def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Logs:
+    """The logs by other settings, or by what the ini says of loggers now; the same ones where neither has changed.
+
+    Raises nothing: whoever has these settings serves already.
+    """
+    ini_path, variables = origin.ini_path, variables_of(origin)
+    if after.logs != before.logs or configured.wording(after.logs, ini_path) != logs.wording:
+        logs.close()
+        configured.undo(logs.named)
+        try:
+            logs = _open(after, ini_path, variables)
+        except LogsProblem as problem:  # its template could; a disk may have filled up since
+            logs = _open_again(before)
+            logs.error.error("The arbiter keeps its old logs: %s", problem)
+            return logs
+    try:
+        _give_away(logs, after)
+    except LogsProblem as problem:
+        logs.error.error("%s", problem)
+    return logs
+
+
+def _open(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
     logs = setup(
         settings.logs,
         ini_path=ini_path,
@@ -24,24 +53,15 @@ def open_logs(settings: Settings, ini_path: str | None, variables: Mapping[str, 
         variables=variables,
     )
     logs.enable()
-    _give_away(logs, settings)
     return logs
 
 
-def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Logs:
-    """The logs by other settings, or by what the ini says of loggers now; the same ones where neither has changed."""
-    ini_path, variables = origin.ini_path, variables_of(origin)
-    if after.logs == before.logs and configured.wording(after.logs, ini_path) == logs.wording:
-        _give_away(logs, after)
-        return logs
-    logs.close()
-    configured.undo(logs.named)
+def _open_again(before: Settings) -> Logs:
+    """Those that were closed a moment ago; standard error where not even that can be done."""
     try:
-        return open_logs(after, ini_path, variables)
-    except LogsProblem as problem:  # its template could; a disk may have filled up since
-        kept = setup(before.logs, ini_path=None, ini_has_loggers=False, stderr_fd=None)
-        kept.error.error("The arbiter keeps its old logs: %s", problem)
-        return kept
+        return setup(before.logs, ini_path=None, ini_has_loggers=False, stderr_fd=None)
+    except LogsProblem:
+        return setup(LogSettings(), ini_path=None, ini_has_loggers=False, stderr_fd=None)
 
 
 def variables_of(origin: Origin) -> Mapping[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import pwd
 import resource
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -458,6 +460,27 @@ def test_a_template_killed_while_it_loads_is_a_failed_reload(tmp_path: Path) -> 
         assert "has lost its template, which was killed by SIGKILL while it loaded the application" in log
         hold.unlink()
         running.reload()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root may become somebody else")
+def test_a_log_that_can_t_be_given_to_the_workers_user_does_not_stop_a_reload_half_way(tmp_path: Path) -> None:
+    """A file that may only be appended to keeps its owner, whoever asks."""
+    with site(tmp_path, "accesslog = {directory}/access.log", "pidfile = {directory}/pid.1") as running:
+        folder = running.server.directory
+        access_log = str(folder / "access.log")
+        if subprocess.run(["chattr", "+a", access_log], check=False, stderr=subprocess.DEVNULL).returncode:
+            pytest.skip("this file system has no such files")
+        try:
+            running.set("user = nobody", "proc_name = shop", f"pidfile = {folder}/pid.2")
+            log = running.reload()
+        finally:
+            subprocess.run(["chattr", "-a", access_log], check=True)
+        (error,) = errors(log)
+        assert error.endswith("user: the log files can't be given to that user (Operation not permitted)")
+        assert running.process()["uid"] == pwd.getpwnam("nobody").pw_uid
+        assert [process.pid for process in running.server.titled("unicorn: arbiter [shop]")] == [running.pid]
+        assert (folder / "pid.2").read_text() == f"{running.pid}\n"
+        assert not (folder / "pid.1").exists()
 
 
 def test_a_stop_during_a_reload_waits_for_nobody(tmp_path: Path) -> None:
