@@ -85,8 +85,8 @@ class ReportRunning:
 
 @dataclass(frozen=True)
 class ClearSlot:
-    """The worker has been reaped. If nobody had told it to go, `report` what it was doing; `killed_by` is the name of
-    the signal that ended it.
+    """The worker has been reaped. If its end was not what it was told, `report` what it was doing; `killed_by` is the
+    name of the signal that ended it then. If it was `told_to_go`, what it did since belongs into the next summary.
     """
 
     slot: int
@@ -94,6 +94,7 @@ class ClearSlot:
     age: int
     report: bool = False
     killed_by: str = ""
+    told_to_go: bool = True
 
 
 @dataclass(frozen=True)

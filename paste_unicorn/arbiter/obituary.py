@@ -46,12 +46,12 @@ class Obituaries:
             return
         if ended.report:
             self._report(ended, reading)
-        else:
+        if ended.told_to_go:
             counters = reading.counters
             self._finished += reading.requests - counters["answered_before_retiring"]
             self._handed_off += counters["handed_off"]
             self._lost += len(reading.running)
-        self._log_unanswered(reading)
+        self._log_unanswered(reading, "aborted" if self._scoreboard.stopping and not ended.report else "worker-died")
         self._scoreboard.clear(ended.slot)
 
     def summary(self) -> str:
@@ -73,8 +73,7 @@ class Obituaries:
             return ""
         return out_of_memory(now.killed - before.killed, now)
 
-    def _log_unanswered(self, reading: SlotReading) -> None:
-        how = "aborted" if self._scoreboard.stopping else "worker-died"
+    def _log_unanswered(self, reading: SlotReading, how: str) -> None:
         if reading.pid in self._overdue:
             self._overdue.discard(reading.pid)
             how = "timeout"

@@ -17,11 +17,17 @@ from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
 SETTINGS = {"workers": "2", "accesslog": "{directory}/access.log", "access_log_format": "json"}
+MEANS = {signal.SIGKILL: "comes from outside", signal.SIGSEGV: "is a fault in C code"}
 MEMORY = re.compile(r"had \d+\.\d MiB of memory \(resident\) at its last sign of life, \d+\.\d s ago")
 
 
 def workers(server: Server) -> list[int]:
     return [process.pid for process in server.titled("unicorn: worker")]
+
+
+def _generations(server: Server, but: int) -> list[int]:
+    """Of all workers but one."""
+    return [int(one.title.rpartition(" g")[2]) for one in server.titled("unicorn: worker") if one.pid != but]
 
 
 def access_line(server: Server, mark: str) -> dict[str, Any]:
@@ -74,6 +80,28 @@ def test_a_worker_killed_within_a_request_is_reported_with_it_and_its_client_see
         line = access_line(server, "s=30")
         assert (line["how"], line["pid"]) == ("worker-died", pid)
         wait_for(lambda: len(workers(server)) == 2, "the replacement")
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("told", [signal.SIGHUP, signal.SIGTERM])
+def test_one_that_was_to_go_after_its_request_is_reported_just_so(
+    told: signal.Signals, by: signal.Signals, tmp_path: Path
+) -> None:
+    with serve(settings=SETTINGS, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with begin(server, "/sleep?s=30", tmp_path) as client:
+            pid = busy_worker(server)
+            server.signal(told)
+            new = 2 if told is signal.SIGHUP else 0
+            wait_for(lambda: _generations(server, but=pid) == [2] * new, "all others to be new, or gone")
+            send_signal(pid, by)
+            client.expect_end()
+        killed, within, last = told_of(server, pid, f"{by.name} {MEANS[by]}")
+        assert killed == f"was killed by {by.name}" + " while it retired" * (told is signal.SIGHUP)
+        assert within.startswith('ended within "GET /sleep?s=30&touch=')
+        assert MEMORY.match(last)
+        assert access_line(server, "s=30")["how"] == "worker-died"
+        server.wait_for_log(" requests finished, 1 lost")
 
 
 def test_an_idle_worker_that_is_killed_says_so() -> None:

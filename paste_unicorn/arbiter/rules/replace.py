@@ -51,7 +51,9 @@ def forgive(state: Arbiter, now: float) -> Arbiter:
 def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     state = state.without_slot(slot.number)
     ended_by_us = slot.phase in _ENDED_BY_US
-    cleared = ClearSlot(slot.number, event.pid, slot.age, not ended_by_us, "" if ended_by_us else event.killed_by)
+    cleared = ClearSlot(slot.number, event.pid, slot.age, told_to_go=ended_by_us)
+    if not ended_by_us or (slot.phase is SlotPhase.RETIRING and not event.clean):
+        cleared = replace(cleared, report=True, killed_by=event.killed_by)
     who = f"Worker {slot.number} (pid {event.pid})"
     unborn = slot.ready_since is None
     by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
@@ -67,6 +69,8 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         wanted = generation is not None and generation.standing is not Standing.RETIRING
         if unborn and wanted and slot.phase is not SlotPhase.RETIRING:
             state = replace(state, births=state.births.after_failure(now))
+        if cleared.killed_by:
+            return state, (Say("error", f"{who} {event.how} while it retired"), cleared)
         # That something took too long, and was killed for it, has been said.
         return state, (Say("debug" if event.clean else "info", f"{who} {event.how}"), cleared)
     if not stillborn or not event.by_itself:

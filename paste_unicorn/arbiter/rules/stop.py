@@ -109,10 +109,14 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
         state = state.without_slot(event.slot)
     elif slot := state.slot_of_pid(event.pid):
         state = state.without_slot(slot.number)
-        expected = event.clean or slot.phase is SlotPhase.KILLED or state.phase is Phase.QUITTING
+        by_us = slot.phase in {SlotPhase.ABORTING, SlotPhase.KILLED} or state.phase is Phase.QUITTING
+        expected = event.clean or by_us
         actions += [
-            Say("debug" if expected else "warning", f"Worker {slot.number} (pid {event.pid}) {event.how}"),
-            ClearSlot(slot.number, event.pid, slot.age),
+            Say(
+                "debug" if expected else "error" if event.killed_by else "warning",
+                f"Worker {slot.number} (pid {event.pid}) {event.how}",
+            ),
+            ClearSlot(slot.number, event.pid, slot.age, not expected, "" if expected else event.killed_by),
         ]
     elif generation := state.template_of_pid(event.pid):
         state = state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from situations import POLICY, TEMPLATE, doings, reloading, sentences, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import ClearSlot, ForgetGeneration, ForkWorker, Say, SignalWorker, StartTemplate
@@ -15,8 +16,34 @@ def test_a_killed_worker_is_said_and_replaced_at_once() -> None:
     story = serving()
     assert story.dies(102) == (
         Say("error", "Worker 2 (pid 102) was killed by SIGKILL; it is replaced"),
-        ClearSlot(2, 102, 2, report=True),
+        ClearSlot(2, 102, 2, report=True, told_to_go=False),
         ForkWorker(1, 2, 3),
+    )
+
+
+def killed(pid: int, by: str) -> ProcessExited:
+    return ProcessExited(pid, f"was killed by {by}", clean=False, by_itself=by == "SIGSEGV", killed_by=by)
+
+
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGSEGV"])
+def test_a_worker_that_retires_and_is_killed_from_outside_is_reported_like_any_other(by: str) -> None:
+    story = reloading(workers=1)
+    story.loads(2, workers=1)
+    story.come(2)
+    assert story.tell(killed(101, by))[:2] == (
+        Say("error", f"Worker 1 (pid 101) was killed by {by} while it retired"),
+        ClearSlot(1, 101, 1, report=True, killed_by=by),
+    )
+
+
+def test_a_worker_that_is_killed_since_it_did_not_retire_in_time_was_reported_before() -> None:
+    story = reloading(workers=1)
+    story.loads(2, workers=1)
+    story.come(2)
+    story.look(after_s=POLICY.graceful_s + 0.1)
+    assert story.tell(killed(101, "SIGKILL"))[:2] == (
+        Say("info", "Worker 1 (pid 101) was killed by SIGKILL"),
+        ClearSlot(1, 101, 1),
     )
 
 
@@ -41,7 +68,7 @@ def test_a_worker_that_dies_before_it_is_ready_is_replaced_later() -> None:
     assert said == Say(
         "error", "Worker 1 (pid 101) has ended with exit code 3 before it was ready; the next try is in 0.1 s"
     )
-    assert cleared == ClearSlot(1, 101, 1, report=True)
+    assert cleared == ClearSlot(1, 101, 1, report=True, told_to_go=False)
     assert story.look(after_s=0.09) == ()
     assert story.look(after_s=0.02) == (ForkWorker(1, 1, 2),)
 

@@ -18,7 +18,7 @@ from paste_unicorn.arbiter.actions import (
     SignalWorker,
     StopListening,
 )
-from paste_unicorn.arbiter.events import ForkFailed, Signal, TemplateFailed, WorkerForked, WorkerReady
+from paste_unicorn.arbiter.events import ForkFailed, ProcessExited, Signal, TemplateFailed, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.state import Phase
 
 
@@ -80,6 +80,25 @@ def test_a_worker_that_dies_while_we_stop_is_not_replaced() -> None:
     actions = story.dies(101)
     assert Say("warning", "Worker 1 (pid 101) was killed by SIGKILL") in actions
     assert not any(isinstance(action, ForkWorker) for action in actions)
+
+
+def test_a_worker_that_is_killed_from_outside_while_we_stop_is_reported() -> None:
+    story = serving()
+    story.signal(Signal.TERM)
+    actions = story.tell(ProcessExited(101, "was killed by SIGSEGV", clean=False, by_itself=True, killed_by="SIGSEGV"))
+    assert actions[:2] == (
+        Say("error", "Worker 1 (pid 101) was killed by SIGSEGV"),
+        ClearSlot(1, 101, 1, report=True, killed_by="SIGSEGV"),
+    )
+
+
+@pytest.mark.parametrize("signal", [Signal.TERM, Signal.QUIT])
+def test_a_worker_that_we_kill_is_not_reported_once_more(signal: Signal) -> None:
+    story = serving()
+    story.signal(signal)
+    story.look(after_s=20.1)
+    actions = story.tell(ProcessExited(101, "was killed by SIGKILL", clean=False, by_itself=False, killed_by="SIGKILL"))
+    assert actions[:2] == (Say("debug", "Worker 1 (pid 101) was killed by SIGKILL"), ClearSlot(1, 101, 1))
 
 
 def test_workers_that_do_not_finish_in_time_are_reported_and_killed() -> None:
