@@ -228,9 +228,15 @@ def command(runner: str, ini: Path | str, args: Sequence[str] = (), programs: Pa
 
 
 def environment(mark: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a server: ours, test applications importable, a mark to know its processes by."""
-    paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", MARK: mark, **extra}
+    """The environment of a server: ours, test applications importable, a mark to know its processes by.
+
+    A PYTHONPATH of `extra` comes before ours, so that the server under test is the one that the tests were told of; an
+    empty one leaves nothing of ours.
+    """
+    given = extra.get("PYTHONPATH")
+    paths = [] if given == "" else [given, str(TESTS), os.environ.get("PYTHONPATH")]
+    python_path = os.pathsep.join(path for path in paths if path)
+    return {**os.environ, "PYTHONUNBUFFERED": "1", MARK: mark, **extra, "PYTHONPATH": python_path}
 
 
 def _wait_until_it_answers(server: Server, path: str, daemon: bool) -> None:
