@@ -30,9 +30,9 @@ from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
-from .concurrent_clients import ClientLeft
 from .connection import SendLimits, wait_in_thread
 from .deadlines import Deadlines
+from .exchange import ClientLeft
 from .fittings import make_environs, make_parser
 from .flusher import Flusher
 from .listening import Listening
