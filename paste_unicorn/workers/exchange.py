@@ -162,16 +162,16 @@ class Exchange:
             "Refused a request of %s with %d: %s (%s)",
             connection.peer["REMOTE_ADDR"] or "a Unix socket", refusal.status, refusal.sentence, refusal.source,
         )  # fmt: skip
-        self._log_unseen(connection, refused.request_line, f"{refusal.status} {refusal.reason}", _body_size(page), how)
+        self.log_unseen(connection, refused.request_line, f"{refusal.status} {refusal.reason}", _body_size(page), how)
 
     def skip(self, connection: Connection, request_line: bytes) -> None:
         """A request is not run, since its client has gone: log that."""
         self._logs.error.debug(
             "%s: it is not run, the client has gone", escaped(request_line.decode("latin-1"))
         )  # fmt: skip
-        self._log_unseen(connection, request_line, "", 0, "client-gone")
+        self.log_unseen(connection, request_line, "", 0, "client-gone")
 
-    def _log_unseen(self, connection: Connection, request_line: bytes, status: str, body_bytes: int, how: str) -> None:
+    def log_unseen(self, connection: Connection, request_line: bytes, status: str, body_bytes: int, how: str) -> None:
         """A line for a request that no application has seen; `status` is empty where nothing was answered."""
         access = self._logs.access
         if access is not None and request_line:

@@ -95,7 +95,7 @@ class Stuck:
             response = connection.response
             if hand.connection is connection and response is not None:
                 exchange.slot.end(connection.cell)
-                exchange._log_unseen(connection, response._line.raw, "", 0, "client-gone")
+                exchange.log_unseen(connection, response._line.raw, "", 0, "client-gone")
 
     # -- a full pool -------------------------------------------------------------------------------------------------
 
