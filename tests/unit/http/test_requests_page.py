@@ -13,7 +13,7 @@ from paste_unicorn.http import refusals
 from paste_unicorn.http.refusals import Refusal
 
 PAGE = (Path(__file__).parents[3] / "docs" / "requests.md").read_text(encoding="utf-8")
-PLACE = re.compile(r"`(?:paste_unicorn/)?(http/\w+)\.py`((?:,? `[\w.]+`)+)")
+PLACE = re.compile(r"`(?:paste_unicorn/)?((?:http|wsgi|workers)/\w+)\.py`((?:,? `[\w.]+`)+)")
 PLACES = [(module, name) for module, names in PLACE.findall(PAGE) for name in re.findall(r"`([\w.]+)`", names)]
 
 
