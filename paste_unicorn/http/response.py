@@ -250,11 +250,8 @@ def _frame(
     elif head_request:
         # RFC 9110 §8.6: only the length that a GET would have. An empty body of a HEAD says nothing of that.
         how = NO_BODY
-        if length is None:
-            if body_length is None:
-                keep = False  # it may never end: who has its answer already must not wait for that with the next one
-            elif body_length:
-                line = b"Content-Length: %d\r\n" % body_length
+        if length is None and body_length:
+            line = b"Content-Length: %d\r\n" % body_length
     elif length is not None:
         how = SIZED
     elif body_length is not None:

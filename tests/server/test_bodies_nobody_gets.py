@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from support.client import request_bytes
 from support.server import Server, wait_for
 
 APPLICATION = "paste.app_factory = support.streaming:make_app"
@@ -42,12 +41,3 @@ def test_an_endless_body_of_which_no_more_is_sent_is_closed(server: Server, log_
     log = server.log_text()[log_start:]
     assert log.count("the body went on after the 100000 bytes") == (OFTEN if "length" in name else 0)
     assert "Traceback" not in log
-
-
-def test_a_head_of_a_stream_that_waits_promises_no_next_answer(server: Server) -> None:
-    """Else whoever shares this connection with others would give them a stream's pause to wait for."""
-    before = state(server)
-    with server.connect() as client:
-        client.send(request_bytes("HEAD", "/ticks?gap=1"))
-        assert client.read_answer("HEAD").closes
-    wait_for(lambda: state(server)["closed"] == before["closed"] + 1, "it is closed")

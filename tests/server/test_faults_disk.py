@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import request_bytes
 from support.processes import send_signal
-from support.server import serve, wait_for
+from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
 
@@ -49,6 +49,10 @@ def fill(disk: Path) -> Path:
         while True:
             file.write(b"x" * 4096)
     return path
+
+
+def generations(server: Server) -> list[str]:
+    return [process.title.rpartition(" ")[2] for process in server.titled("unicorn: worker")]
 
 
 def test_requests_go_on_while_the_logs_can_t_be_written_and_lost_lines_are_counted(disk: Path) -> None:
