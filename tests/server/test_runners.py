@@ -89,6 +89,7 @@ def loaded(server: Server) -> dict[str, object]:
 def next_generation(server: Server) -> dict[str, object]:
     """What the exec'ed template has loaded."""
     for title in ("unicorn: template", "unicorn: worker"):
+        wait_for(lambda title=title: server.titled(title), title)
         os.kill(server.titled(title)[0].pid, signal.SIGKILL)
 
     def has_come() -> bool:

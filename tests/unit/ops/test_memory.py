@@ -30,7 +30,7 @@ def test_a_child_shares_what_its_parent_has_and_owns_what_it_writes() -> None:
         assert resident is not None
         assert private is not None
         assert resident > MANY
-        assert MANY // 2 <= private < MANY
+        assert MANY // 2 <= private < MANY + MANY // 2  # and what else the two have written meanwhile
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

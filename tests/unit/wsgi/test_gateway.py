@@ -157,13 +157,6 @@ def test_bodiless_statuses_have_no_body(status: str, result: Any) -> None:
     assert response.complete
 
 
-def test_head_keeps_the_connection_only_where_the_length_is_known() -> None:
-    """A stream that may never end must not keep the next request waiting: this client has all of its answer."""
-    assert not call(answering(Items([b"x"])), is_head=True)[1].keep
-    assert call(answering(Items([b"x"]), fields=LENGTH_4), is_head=True)[1].keep
-    assert call(answering([b"x"]), is_head=True)[1].keep
-
-
 @pytest.mark.parametrize("result", [[b"hello"], Items([b"hel", b"lo"])])
 def test_head_gets_no_body(result: Any) -> None:
     wire, response = call(answering(result), is_head=True)
