@@ -71,7 +71,10 @@ def test_requests_go_on_while_the_logs_can_t_be_written_and_lost_lines_are_count
         assert server.log_text().count(said) <= 2, "once for each worker"
         (template,) = server.titled("unicorn: template")
         send_signal(template.pid, signal.SIGKILL)  # the arbiter has something to say as well
-        wait_for(lambda: server.titled("unicorn: template [test.ini] g2"), "a new template")
+        wait_for(lambda: generations(server) == ["g2", "g2"], "workers of a new template, who have the connection")
+        for number in range(300):
+            client.send(request_bytes("GET", f"/pid?lost-{number}-{'x' * 100}"))
+            assert client.read_answer().status == 200
         filling.unlink()
         for number in range(20):
             client.send(request_bytes("GET", f"/pid?again-{number}"))

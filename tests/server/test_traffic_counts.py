@@ -73,12 +73,13 @@ def test_idle_connections_that_are_closed_are_counted() -> None:
         answer(connection, 3)
         time.sleep(0.005)
 
-    with bad_server(close_after_three) as address, Traffic(address, [ONE_KEPT]) as traffic:
-        wait_for(lambda: traffic.counts().answered >= 20, "20 answers")
+    slow = Load("kept", 1, every_s=0.25)  # it is idle when its connection is closed, however busy the machine is
+    with bad_server(close_after_three) as address, Traffic(address, [slow]) as traffic:
+        wait_for(lambda: traffic.counts()["kept"].closed >= 3, "3 closed connections")
         report = traffic.finish()
     counts = report["kept"]
     assert counts.failed == {}
-    assert counts.closed == counts.answered // 3
+    assert counts.answered // 3 - counts.closed in (0, 1)  # one may be about to be closed
     assert counts.events[0].what == "closed: while idle: closed by the server"
     assert counts.events[0].answered == 3
 
@@ -95,7 +96,7 @@ def test_a_request_that_meets_a_closed_connection_has_failed() -> None:
         report = traffic.finish()
     counts = report["kept"]
     assert counts.failed == {"closed by the server": counts.closed}
-    assert counts.closed == counts.answered // 3
+    assert counts.answered // 3 - counts.closed in (0, 1)  # one may not have been asked a fourth time
     assert counts.sent == counts.answered + counts.closed
 
 

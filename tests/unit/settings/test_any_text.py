@@ -20,7 +20,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=20)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(NAMES, TEXTS, max_size=6))
 def test_any_text_gives_settings_or_problems(written: dict[str, str]) -> None:
     written.pop("config", None)  # runs what it names
@@ -32,7 +32,7 @@ def test_any_text_gives_settings_or_problems(written: dict[str, str]) -> None:
     assert isinstance(report(resolved), str)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=200))
 def test_any_file_may_be_asked_for_lines(tmp_path_factory: object, text: str) -> None:
     path = os.path.join(str(tmp_path_factory.mktemp("any", numbered=True)), "a.ini")  # type: ignore[attr-defined]
