@@ -8,6 +8,8 @@ Hot: `readable`, `take` and `finish` run once a request; the normal case goes st
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections import deque
 from io import BytesIO
@@ -238,7 +240,8 @@ class Clients:
 
     def settle(self, connection: Connection) -> None:
         """Enter the phase that fits what is unsent, unread or already here."""
-        connection.limits.let_go(connection)
+        if connection.output:
+            connection.limits.let_go(connection)
         if connection.fd not in self.by_fd:
             return
         if connection.close_when_sent and not connection.output:
@@ -340,6 +343,12 @@ class Clients:
             if connection.watched:
                 self._loop.remove(fd)
                 connection.watched = 0
+
+    def abandon(self, connection: Connection) -> None:
+        """Nobody waits any longer for its application, which still has it: its client sees the end now."""
+        self.forget(connection)
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
     def keep(self, connection: Connection, events: int) -> None:
         """It is among ours, and watched for these events, if any."""

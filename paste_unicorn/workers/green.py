@@ -25,11 +25,10 @@ from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import RequestTimeout
 from .switching import Switching
-from .sync import SyncWorker
+from .sync import FAULT, SyncWorker
 from .waited import LATE_S
 
 _KEPT = 256  # greenlets that wait for their next request
-_FAULT = "A fault of the server itself; one connection is dropped"
 _LEAVING_S = 0.005  # how often a worker that is about to leave looks
 
 
@@ -202,7 +201,7 @@ class GreenWorker(SyncWorker):
         except BaseException as error:
             self._slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook
-                self._exchange.complain(_FAULT, error)
+                self._exchange.complain(FAULT, error)
         clients.running.pop(connection, None)
         connection.response = None
         connection.phase = IDLE  # what follows says what it waits for
@@ -216,7 +215,7 @@ class GreenWorker(SyncWorker):
         try:
             clients.finish(connection, response)
         except Exception as error:
-            self._exchange.complain(_FAULT, error)
+            self._exchange.complain(FAULT, error)
             clients.drop(connection)
         exchange = self._exchange
         if exchange.now - exchange.listened_at > LATE_S:

@@ -20,7 +20,6 @@ import contextlib
 import math
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -218,9 +217,7 @@ class Overtime:
         given_up = []
         while self._given_up:
             connection = self._given_up.popleft()
-            clients.forget(connection)
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            clients.abandon(connection)
             given_up.append(connection)
         return given_up
 

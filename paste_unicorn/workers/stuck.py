@@ -11,10 +11,8 @@ Owned by the thread that has the loop.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -85,9 +83,7 @@ class Stuck:
             return
         for hand, connection in self._given_up:
             if hand.connection is connection:
-                self._clients.forget(connection)
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+                self._clients.abandon(connection)
 
     def write_off(self, exchange: Exchange) -> None:
         """The worker ends without those: they get their lines in the access log."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 monotonic = time.monotonic
 
+FAULT = "A fault of the server itself; one connection is dropped"
 IDLE_WAIT_S = 0.5  # a sign of life is due even where nothing happens
 FAST_ROUND_S = 0.002  # after a faster round, several connections are accepted at a time
 BATCH = 16
@@ -192,7 +193,7 @@ class SyncWorker:
             self._blame(connection, error)
 
     def _blame(self, connection: Connection, error: Exception) -> None:
-        self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+        self._exchange.complain(FAULT, error)
         self._clients.drop(connection)
 
     def _step_for(self, event: int) -> Callable[[Connection], None]:
@@ -246,7 +247,7 @@ class SyncWorker:
                 os.read(fd, 4096)
                 self._next_scan = self._next_tick = 0.0
         except Exception as error:
-            self._exchange.complain("A fault of the server itself; one connection is dropped", error)
+            self._exchange.complain(FAULT, error)
 
     def _look_around(self, now: float, events: Events) -> None:
         """What events don't tell: looked at when there are none, and in every round while this worker is leaving."""

@@ -42,7 +42,7 @@ from .overtime import Overtime, RequestTimeout, Run
 from .pool import SLOW_S, Pool
 from .stuck import Stuck
 from .switching import Switching
-from .sync import SyncWorker
+from .sync import FAULT, SyncWorker
 from .thread_clients import ThreadClients
 from .waited import QUEUE_TIMEOUT, has_gone
 
@@ -50,7 +50,6 @@ monotonic = time.monotonic
 
 _HAS_RESTED: Any = object()  # in the place of a response: the connection rests, but may not be watched
 _INTERRUPTIONS = (ClientLeft, RequestTimeout)
-_FAULT = "A fault of the server itself; one connection is dropped"
 
 
 class _LoopIsGone(BaseException):
@@ -176,7 +175,7 @@ class ThreadWorker(SyncWorker):
             try:
                 self._queues.look(monotonic())
             except Exception as error:
-                self._exchange.complain(_FAULT, error)
+                self._exchange.complain(FAULT, error)
 
     def _look_for_room(self) -> None:
         """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""
@@ -399,7 +398,7 @@ class ThreadWorker(SyncWorker):
         """A fault of ours, or an interruption that came when the application had just ended."""
         self._slot.end(connection.cell)
         if not isinstance(error, _INTERRUPTIONS):
-            self._exchange.complain(_FAULT, error)
+            self._exchange.complain(FAULT, error)
 
     def _come_back(self, hand: Hand, connection: Connection, response: Response | None) -> None:
         """The connection is the loop's again. In the plainest case that is all, and the loop need not know."""
