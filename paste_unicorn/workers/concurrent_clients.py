@@ -44,8 +44,11 @@ class ConcurrentClients(Clients):
 
         In other phases than this one it is watched for what that needs.
         """
-        is_ours = self.by_fd.get(connection.fd) is connection
-        if connection.phase is IDLE and is_ours and not has_enough(connection):
+        if connection.phase is not IDLE or self.by_fd.get(connection.fd) is not connection:
+            return
+        if has_enough(connection):
+            self._unwatch(connection)  # altogether: by that its turn tells that it is to be watched again
+        else:
             self.watch(connection)
 
     def rest(self, connection: Connection, now: float) -> None:

@@ -96,11 +96,14 @@ class Stuck:
     # -- a full pool -------------------------------------------------------------------------------------------------
 
     def look_at_pool(self, now: float, is_full: bool, waiting: int) -> None:
-        """Say that a full pool gets nowhere, once until it does; `waiting` requests of this worker wait for it."""
-        if not is_full or self._pool.free:
+        """Say that a full pool gets nowhere, once until it does; `waiting` requests of this worker wait for it.
+
+        A thread whose client has left is about to be given up, and another one takes its place.
+        """
+        busy = [hand for hand in self._pool.hands if hand.connection is not None]
+        if not is_full or self._pool.free or any(map(_is_about_to_be_given_up, busy)):
             self._progress = []
             return
-        busy = [hand for hand in self._pool.hands if hand.connection is not None]
         progress = [_progress(hand) for hand in busy]
         if progress != self._progress:
             self._progress = progress
@@ -113,6 +116,11 @@ class Stuck:
                 "needs more `threads`; if not, `request_timeout` ends such requests\n%s",
                 self._limit_s, waiting, _described(busy, now),
             )  # fmt: skip
+
+
+def _is_about_to_be_given_up(hand: Hand) -> bool:
+    connection = hand.connection
+    return connection is not None and connection.has_left and not hand.is_given_up
 
 
 def _progress(hand: Hand) -> tuple[Any, ...]:

@@ -54,6 +54,12 @@ def retire(pid: int) -> None:
     wait_for(lambda: not is_alive(pid), "the worker is gone")
 
 
+def begin_to_retire(pid: int, probe: Client) -> None:
+    """Tell a busy worker to go, and wait until it knows: an idle connection of its own has gone to somebody else."""
+    send_signal(pid, signal.SIGTERM)
+    wait_for(lambda: pid_of(probe) != pid, "what can travel has gone")
+
+
 def workers(server: Server) -> list[int]:
     return sorted(process.pid for process in server.titled("unicorn: worker"))
 
@@ -141,11 +147,11 @@ def test_half_sent_head_travels(two_workers: Server) -> None:
 
 def test_pipelined_requests_travel(two_workers: Server) -> None:
     gate = Gate(two_workers)
-    with two_workers.connect() as client:
+    with two_workers.connect() as client, client_of(two_workers, pid_of(client)) as probe:
         pid = pid_of(client)
         client.send(gate.request + request_bytes("GET", "/pid") * 3)
         wait_for(gate.path.with_suffix(".waiting").exists, "the application runs")
-        send_signal(pid, signal.SIGTERM)
+        begin_to_retire(pid, probe)
         gate.open()
         assert client.read_answer().body == b"it is there\n"
         answers = [client.read_answer() for _ in range(3)]
@@ -156,26 +162,27 @@ def test_pipelined_requests_travel(two_workers: Server) -> None:
 def test_answer_that_is_finished_during_retirement_does_not_say_close(two_workers: Server) -> None:
     """The client keeps its connection, which goes on to a sibling."""
     gate = Gate(two_workers)
-    with two_workers.connect() as client:
+    with two_workers.connect() as client, client_of(two_workers, pid_of(client)) as probe:
         pid = pid_of(client)
         gate.occupy(client)
-        send_signal(pid, signal.SIGTERM)
+        begin_to_retire(pid, probe)
         gate.open()
         assert not client.read_answer().closes
-        # In a worker with several threads the signal may be noticed a moment after the answer was given.
-        wait_for(lambda: pid_of(client) != pid, "a sibling has the connection")
+        assert pid_of(client) != pid
 
 
 def test_answer_that_a_slow_reader_has_not_taken_is_finished_and_then_its_connection_goes(
     two_workers: Server,
 ) -> None:
     size = 900_000
-    with Client(two_workers.address, 10.0, receive_buffer=4096) as client:
+    with (
+        Client(two_workers.address, 10.0, receive_buffer=4096) as client,
+        client_of(two_workers, pid_of(client)) as probe,
+    ):
         pid = pid_of(client)
         client.send(request_bytes("GET", f"/big?size={size}"))
         client.read_some()
-        send_signal(pid, signal.SIGTERM)
-        wait_for(lambda: len(workers(two_workers)) == 2, "both are there")
+        begin_to_retire(pid, probe)
         assert is_alive(pid)
         answer = client.read_answer()
         assert (len(answer.body), answer.closes) == (size, False)
@@ -192,8 +199,7 @@ def test_body_that_is_arriving_is_read_and_answered_by_the_worker_that_has_begun
         while pid_of(probe) != pid:
             probe.close()
             probe.__init__(two_workers.address)  # type: ignore[misc]
-        send_signal(pid, signal.SIGTERM)
-        wait_for(lambda: pid_of(probe) != pid, "what can travel has gone")
+        begin_to_retire(pid, probe)
         client.send(data[-BODY_HALF:])
         answer = client.read_answer()
         assert (int(answer.body), answer.closes) == (pid, False)
@@ -215,6 +221,7 @@ def test_without_handoff_the_next_answer_is_the_last(worker_class: str) -> None:
         gate = Gate(server)
         gate.occupy(client)
         send_signal(pid, signal.SIGTERM)
+        wait_for(lambda: int(server.get("/pid").body) != pid, "its successor accepts, and it does not any more")
         gate.open()
         assert client.read_answer().closes
         client.expect_end()

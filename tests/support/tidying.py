@@ -78,8 +78,8 @@ def do_apart(query: Query, environ: Environ, start_response: StartResponse) -> I
         with contextlib.suppress(OSError):
             do_read(query, environ, start_response)
 
-    threading.Thread(target=read).start()
     try:
+        threading.Thread(target=read).start()  # and waits until it runs
         while True:
             time.sleep(0.05)
     finally:
