@@ -16,10 +16,8 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from _socket import socket as RawSocket
-    from collections import deque
 
     from ..process.listener import Listener
-    from .clients import Clients
     from .handoff import Handoff
     from .listening import Listening
     from .room import Room
@@ -31,20 +29,19 @@ _Taken = tuple[Connection, bool]  # and whether it asks for something
 
 # Makes a new connection ours, and has it looked at in the next round.
 LetIn = Callable[["Listener", "RawSocket", Any, float], Connection]
+TakeIn = Callable[[Connection, bool], bool]  # the same for a sibling's, if it asks for something: whether it does
 
 
 class SharedQueues:
     """Owned by the thread that has the loop; asked while the worker is full."""
 
     def __init__(
-        self, door: Door, listening: Listening, handoff: Handoff, clients: Clients, fresh: deque[Connection],
-        room: Room, let_in: LetIn,
-    ) -> None:  # fmt: skip
+        self, door: Door, listening: Listening, handoff: Handoff, take_in: TakeIn, room: Room, let_in: LetIn
+    ) -> None:
         self._door = door
         self._listening = listening
         self._handoff = handoff
-        self._clients = clients
-        self._fresh = fresh  # are looked at in the next round
+        self._take_in = take_in
         self._room = room
         self._let_in = let_in
         self._due = 0.0  # monotonic seconds: before that nobody has waited for too long
@@ -67,11 +64,7 @@ class SharedQueues:
         if taken is None:
             return None
         connection, is_ready = taken
-        if is_ready or connection.buffer:
-            self._fresh.append(connection)
-            return connection, True
-        self._clients.watch(connection)
-        return connection, False
+        return connection, self._take_in(connection, is_ready)
 
     def _from_listener(self, listener: Listener, now: float) -> _Taken | None:
         accepted = self._listening.accept(listener, now)

@@ -56,7 +56,6 @@ class SyncWorker:
 
     clients_class: type[Clients] = Clients
     is_watched = True  # whether other connections wait while a request runs
-    is_full = False  # whether nobody could run another request now
 
     def __init__(
         self,
@@ -110,6 +109,11 @@ class SyncWorker:
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody could run another request now."""
+        return False
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -314,14 +318,19 @@ class SyncWorker:
                 return
             if self._clients.by_fd.get(connection.fd) is not connection:
                 continue
-            if is_ready or connection.buffer:
-                self._fresh.append(connection)
-            else:
-                self._clients.watch(connection)
+            self._take_in(connection, is_ready)
             if is_ready or (self._room.is_taken() and not self._room.is_scarce()):
                 break
         if not self._may_take():
             self._handoff.unwatch()
+
+    def _take_in(self, connection: Connection, is_ready: bool) -> bool:
+        """One that was a sibling's. Whether it asks for something, and so is looked at in the next round."""
+        if is_ready or connection.buffer:
+            self._fresh.append(connection)
+            return True
+        self._clients.watch(connection)
+        return False
 
     def _find_room(self, now: float) -> bool:
         """One has been taken over: if that is one too many, one goes, be it the same."""

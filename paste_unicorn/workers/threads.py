@@ -6,8 +6,8 @@ it gives the loop to another thread; the one that runs the request becomes an or
 request that waits, or parks, when it is done. For a while after a slow request the loop is passed on *before* each
 request: to be overtaken costs the loop some milliseconds, and to pass it on some microseconds.
 
-There is one thread more than may run requests, so that the loop always has one. What of it is busy is *full*: it
-accepts nothing, and what asks for more is passed on to siblings, or waits here for its turn.
+There is one thread more than may run requests, so that the loop always has one. Requests for which none is free wait
+for their turn (`turns.py`).
 
 Connections belong to who has the loop, a running one to who runs it. It comes back through `_done`, or by its phase
 alone where nothing is left to be done.
@@ -44,6 +44,7 @@ from .stuck import Stuck
 from .switching import Switching
 from .sync import FAULT, SyncWorker
 from .thread_clients import ThreadClients
+from .turns import Turns
 from .waited import QUEUE_TIMEOUT, has_gone
 
 monotonic = time.monotonic
@@ -79,17 +80,22 @@ class ThreadWorker(SyncWorker):
             self._overtime.interrupt = self._interrupt
             self._overtime.runs_several = True
         self._stuck = Stuck(timeout_s, graceful_s, self._pool, self._clients, given["log"], say_tired)
-        self._queues: SharedQueues | None = None
+        queues: SharedQueues | None = None
         if self._clients.door is not None:
-            self._queues = SharedQueues(
-                self._clients.door, self._listening, self._handoff, self._clients, self._fresh,
-                self._room, self._let_in,
+            queues = SharedQueues(
+                self._clients.door, self._listening, self._handoff, self._take_in, self._room, self._let_in
             )  # fmt: skip
-        self._waiting: deque[tuple[Connection, Head, IO[bytes], int]] = deque()  # for a thread
-        self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # have run, and are the loop's again
+        self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # are the loop's again
+        self._turns = Turns(
+            self._clients, self._listening, self._handoff, self._exchange, self._scoreboard, queues, self._done.append
+        )  # fmt: skip
         self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
         self._has_rung = False
         self._is_child = False  # of an application that has forked
+
+    @property
+    def is_full(self) -> bool:
+        return self._turns.is_full
 
     # -- the main thread ---------------------------------------------------------------------------------------------
 
@@ -142,12 +148,15 @@ class ThreadWorker(SyncWorker):
                 self._interrupt(run)
             for connection in self._overtime.let_go(self._clients):
                 self._replace_thread_of(connection)
-        self._turn_away()
+        self._turns.turn_away()
+        self._welcome_back()
+        if not self._leaving.began:
+            self._look_outside()
         if self._stuck.give_up(now):
             self._ring()
         if self._leaving.began:
             self._stuck.end_without(now)
-        self._stuck.look_at_pool(now, self.is_full, len(self._waiting))
+        self._stuck.look_at_pool(now, self.is_full, len(self._turns))
         self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
 
     def _replace_thread_of(self, connection: Connection) -> None:
@@ -156,76 +165,25 @@ class ThreadWorker(SyncWorker):
         if hand is not None and hand.give_up(connection):
             self._ring()
 
-    def _turn_away(self) -> None:
-        """Who has waited for a thread for too long, or has gone meanwhile, need not wait for its turn to be told so."""
-        for waiting in list(self._waiting):
-            connection, head, _, _ = waiting
-            refused = self._clients.judge_again(connection, head)
-            if refused is None and not connection.has_left:
-                continue
-            try:
-                self._waiting.remove(waiting)
-            except ValueError:  # a thread that has just come free has taken it
-                continue
-            if refused is None:
-                self._exchange.skip(connection, head.line.raw)
-            self._done.append((connection, refused))
-        self._welcome_back()
-        if self.is_full and self._queues is not None and not self._leaving.began:
-            try:
-                self._queues.look(monotonic())
-            except Exception as error:
-                self._exchange.complain(FAULT, error)
+    def _look_outside(self) -> None:
+        try:
+            self._turns.look_outside(monotonic())
+        except Exception as error:
+            self._exchange.complain(FAULT, error)
 
     def _look_for_room(self) -> None:
         """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""
+        turns = self._turns
         if not self._pool.has_free():
-            self._close_doors()
+            turns.close_doors()
             if not self._pool.free:  # since just now: each side writes before it reads
                 return
-        self._open_doors()
-        while self._waiting:
-            try:
-                connection, head, body, length = self._waiting.popleft()
-            except IndexError:  # a thread that has just come free has taken it
-                return
-            if self._is_still_wanted(connection, head):
+        turns.open_doors(self._may_take)
+        while (waiting := turns.next()) is not None:
+            connection, head, body, length = waiting
+            if turns.is_wanted(connection, head):
                 self._run_beside(connection, head, body, length)
             self._welcome_back()
-
-    def _is_still_wanted(self, connection: Connection, head: Head) -> bool:
-        """The turn of a request that waited has come. Else it is the loop's again, to be dropped or refused."""
-        refused = self._clients.judge_again(connection, head)
-        if refused is None:
-            if not (connection.has_left or has_gone(connection.fd)):  # the loop may not have seen it yet
-                return True
-            self._exchange.skip(connection, head.line.raw)
-        self._done.append((connection, refused))
-        return False
-
-    def _close_doors(self) -> None:
-        if not self.is_full:
-            self.is_full = True
-            if self._queues is not None:
-                self._queues.begin(monotonic())
-            self._listening.unwatch()
-            self._handoff.unwatch()
-            if self._handoff.gives and self._scoreboard.workers > 1:
-                self._clients.pass_on = self._pass_on
-
-    def _pass_on(self, connection: Connection) -> bool:
-        """Whether a sibling has it from now on, with whatever it asks. Who has waited for too long is refused here."""
-        door = self._clients.door
-        may_wait = door is None or door.left_s(connection) >= 0
-        return may_wait and self._handoff.can_travel(connection) and self._handoff.give(connection, True)
-
-    def _open_doors(self) -> None:
-        if self.is_full:
-            self.is_full = False
-            self._clients.pass_on = None
-            self._listening.resume(monotonic())
-            if self._may_take():
-                self._handoff.watch()
 
     def _welcome_back(self) -> None:
         """Connections whose requests have run."""
@@ -291,9 +249,7 @@ class ThreadWorker(SyncWorker):
         """The request may be slow, or last for ever; or no thread is free."""
         pool = self._pool
         if not pool.has_free():
-            self._clients.begin_to_wait(connection)
-            self._waiting.append((connection, head, body, length))
-            self._close_doors()
+            self._turns.wait(connection, head, body, length)
             if pool.free:  # as above
                 self._look_for_room()
         elif pool.wary or head.asks_to_switch:
@@ -352,19 +308,15 @@ class ThreadWorker(SyncWorker):
             pass
         except _INTERRUPTIONS:
             self._lose(hand)
-        while self._waiting:
-            self._run_next(hand)
+        while (waiting := self._turns.next()) is not None:
+            self._run_next(hand, *waiting)
 
-    def _run_next(self, hand: Hand) -> None:
-        """The request that has waited longest, if nobody else has taken it just now."""
-        try:
-            connection, head, body, length = self._waiting.popleft()
-        except IndexError:
-            return
+    def _run_next(self, hand: Hand, connection: Connection, head: Head, body: IO[bytes], length: int) -> None:
+        """One that has waited for a thread."""
         self._clients.running[connection] = hand
         hand.connection = connection
         try:
-            if self._is_still_wanted(connection, head):
+            if self._turns.is_wanted(connection, head):
                 self._run_lent(hand, connection, head, body, length)
             else:
                 hand.let_go()
