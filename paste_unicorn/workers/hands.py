@@ -31,7 +31,10 @@ _LOCKING = frozenset(("acquire", "__enter__", "_acquire_restore"))
 _LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))  # of 3.10 to 3.13
 _NAME = ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 _raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(_NAME)
-_raise_nothing_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(_NAME)
+
+
+class _Last(BaseException):
+    """In the place of an interruption that has come too late, or behind one that came in time."""
 
 
 class Hand:
@@ -90,16 +93,23 @@ class Hand:
             return True
 
     def let_go(self) -> None:
-        """The application has come back: from now on nobody interrupts this thread. By the thread itself."""
+        """The application has come back: from now on nobody interrupts this thread. By the thread itself.
+
+        What has not been raised yet never will: something else is, here and now. (To raise nothing in its place would
+        leave Python 3.10 to 3.12 looking for it at each call of each thread, which makes them slower by up to 60 %.)
+        """
         while True:
             try:
                 with self.lock:
                     self.connection = self._place = None
                     self.is_given_up = False
-                    if self._interrupted:
-                        self._interrupted = False
-                        _raise_nothing_in(self.ident, None)  # what has not been raised yet never will
-                return
+                if not self._interrupted:
+                    return
+                _raise_in(self.ident, _Last)
+                while True:
+                    pass  # until it comes
+            except _Last:
+                self._interrupted = False
             except BaseException:  # the interruption; it comes once
                 continue
 

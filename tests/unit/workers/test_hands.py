@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import select
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +48,8 @@ class Site:
     """An application: what it has, and ways to wait."""
 
     def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.over: list[str] = []  # something: they go on no more
         self.gap = 0.05
         self.long = 60.0
         self.lock = threading.Lock()
@@ -130,9 +134,11 @@ class Site:
 
     def acquires(self) -> None:
         self.lock.acquire()
+        self.lock.release()
 
     def acquires_for_what_is_set(self) -> None:
         self.lock.acquire(True, self.long)
+        self.lock.release()
 
     def acquires_on_several_lines(self) -> None:
         (
@@ -141,9 +147,11 @@ class Site:
                 timeout=float(self.long)
             )
         )  # fmt: skip
+        self.lock.release()
 
     def acquires_by_its_base(self) -> None:
         self.own_lock.acquire(self.long)
+        self.own_lock.release()
 
     # -- and none at all
 
@@ -152,33 +160,37 @@ class Site:
             number * number
 
 
-def _call_as_the_gateway_does() -> Callable[[Callable[[], None]], None]:
+def _call_as_the_gateway_does() -> Callable[[Callable[[], None], list[str]], None]:
     """From a module of its name, by which the application's part of a stack is known."""
     module: dict[str, Any] = {"__name__": gateway.__name__}
-    exec("def call(application):\n    while True:\n        application()\n", module)
-    return cast(Callable[[Callable[[], None]], None], module["call"])
+    exec("def call(application, over):\n    while not over:\n        application()\n", module)
+    return cast(Callable[[Callable[[], None], list[str]], None], module["call"])
 
 
 class Run:
-    """An application that goes on and on in a thread, until it is interrupted."""
+    """An application that goes on and on in a thread, until it is interrupted, or its site is over."""
 
-    def __init__(self, application: Callable[[], None], connection: Connection = BEFORE) -> None:
+    def __init__(self, site: Site, name: str, connection: Connection = BEFORE) -> None:
         self.connection = connection
         self.hand = Hand(1, 0, cast(Exchange, None))
         self.ended_by: type[BaseException] | None = None
-        self._application = application
+        self.is_over = False
+        self._site = site
+        self._application: Callable[[], None] = getattr(site, name)
 
     def start(self) -> None:
+        self._site.runs.append(self)
         self.hand.start(self._run)
         wait_for(lambda: self.hand.connection is self.connection, "it runs")
 
     def _run(self, hand: Hand) -> None:
         hand.connection = self.connection
         try:
-            _call_as_the_gateway_does()(self._application)
+            _call_as_the_gateway_does()(self._application, self._site.over)
         except BaseException as error:
             hand.let_go()
             self.ended_by = type(error)
+        self.is_over = True
 
     def is_interrupted(self, even_if_busy: bool) -> bool:
         """Whether one of some looks interrupts it."""
@@ -191,14 +203,16 @@ class Run:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """Its locks are taken, and free at the end."""
+    """Its locks are taken, and free at the end: nobody still runs then."""
     site = Site()
     site.lock.acquire()
     site.own_lock.acquire(1.0)
     yield site
+    site.over.append("now")
     site.lock.release()
     site.own_lock.release()
     site.peer.close()  # which ends the reading
+    wait_for(lambda: all(run.is_over for run in site.runs), "the end of all threads")
     site.socket.close()
 
 
@@ -213,7 +227,7 @@ LOCKS = ("acquires", "acquires_for_what_is_set", "acquires_on_several_lines", "a
 @pytest.mark.parametrize("name", WAITS)
 @pytest.mark.parametrize("even_if_busy", [False, True])
 def test_whoever_waits_for_time_or_news_is_interrupted(site: Site, name: str, even_if_busy: bool) -> None:
-    run = Run(getattr(site, name))
+    run = Run(site, name)
     run.start()
     assert run.is_interrupted(even_if_busy)
     wait_for(lambda: run.ended_by, "its end")
@@ -223,7 +237,7 @@ def test_whoever_waits_for_time_or_news_is_interrupted(site: Site, name: str, ev
 @pytest.mark.parametrize("name", ["receives", "accepts"])
 def test_whoever_waits_at_a_socket_is_interrupted_only_in_a_stream(site: Site, name: str) -> None:
     """Before, it may be a driver, whose connection others will use."""
-    run = Run(getattr(site, name))
+    run = Run(site, name)
     run.start()
     assert not run.is_interrupted(even_if_busy=False)
     run.connection = run.hand.connection = STREAM
@@ -232,13 +246,13 @@ def test_whoever_waits_at_a_socket_is_interrupted_only_in_a_stream(site: Site, n
 
 
 def test_whoever_reads_by_a_buffered_file_is_left_alone(site: Site) -> None:
-    run = Run(site.reads, STREAM)
+    run = Run(site, "reads", STREAM)
     run.start()
     assert not run.is_interrupted(even_if_busy=False)
 
 
 def test_who_is_given_up_is_so_once_and_until_it_has_come_back(site: Site) -> None:
-    run = Run(site.sleeps, STREAM)
+    run = Run(site, "sleeps", STREAM)
     run.start()
     assert not run.hand.give_up(BEFORE)
     assert run.hand.give_up(STREAM)
@@ -251,16 +265,37 @@ def test_who_is_given_up_is_so_once_and_until_it_has_come_back(site: Site) -> No
 @pytest.mark.parametrize("name", LOCKS)
 @pytest.mark.parametrize("even_if_busy", [False, True])
 def test_whoever_waits_for_a_lock_is_left_alone(site: Site, name: str, even_if_busy: bool) -> None:
-    run = Run(getattr(site, name))
+    run = Run(site, name)
     run.start()
     time.sleep(0.05)
     assert not run.is_interrupted(even_if_busy)
 
 
 def test_who_computes_is_interrupted_only_where_that_is_asked_for(site: Site) -> None:
-    run = Run(site.computes)
+    run = Run(site, "computes")
     run.start()
     assert not run.is_interrupted(even_if_busy=False)
     assert run.is_interrupted(even_if_busy=True)
     wait_for(lambda: run.ended_by, "its end")
     assert run.ended_by is Interruption
+
+
+def test_python_goes_on_as_before_when_one_has_been_interrupted(site: Site) -> None:
+    """It would look for another interruption at each call and, where those are traced, get no further (3.10, 3.11)."""
+    run = Run(site, "sleeps")
+    run.start()
+    assert run.is_interrupted(even_if_busy=True)
+    wait_for(lambda: run.is_over, "its end")
+    before = sys.gettrace(), signal.signal(signal.SIGALRM, signal.default_int_handler)  # in C
+    signal.alarm(10)
+    sys.settrace(lambda *_: None)
+    try:
+        site.computes()
+        got_further = True
+    except KeyboardInterrupt:
+        got_further = False
+    finally:
+        sys.settrace(before[0])
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before[1])
+    assert got_further
