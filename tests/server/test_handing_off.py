@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.client import Client, Closed, request_bytes
+from support.gates import Gate, client_of, kept_busy, pid_of
 from support.processes import is_alive, send_signal
 from support.server import Server, serve, wait_for
 
@@ -22,14 +23,6 @@ def two_workers(worker_class: str) -> Iterator[Server]:
     with serve(settings={"workers": "2", "worker_class": worker_class, "keepalive": "60"}) as server:
         server.wait_for_log("[INFO] Serving ")
         yield server
-
-
-def pid_of(client: Client) -> int:
-    """Ask who serves this connection; it must stay open."""
-    client.send(request_bytes("GET", "/pid"))
-    answer = client.read_answer()
-    assert not answer.closes, answer
-    return int(answer.body)
 
 
 def is_answered(client: Client) -> bool:
@@ -54,6 +47,13 @@ def retire(pid: int) -> None:
     wait_for(lambda: not is_alive(pid), "the worker is gone")
 
 
+def accepts(server: Server) -> bool:
+    """Whether anybody answers a new client."""
+    with server.connect() as client:
+        client.send(request_bytes("GET", "/pid"))
+        return not client.is_silent(0.2)
+
+
 def begin_to_retire(pid: int, probe: Client) -> None:
     """Tell a busy worker to go, and wait until it knows: an idle connection of its own has gone to somebody else."""
     send_signal(pid, signal.SIGTERM)
@@ -62,38 +62,6 @@ def begin_to_retire(pid: int, probe: Client) -> None:
 
 def workers(server: Server) -> list[int]:
     return sorted(process.pid for process in server.titled("unicorn: worker"))
-
-
-class Gate:
-    """A request that runs until `open`; `alone`: and nothing else in its worker, whatever its class."""
-
-    def __init__(self, server: Server, name: str = "gate", alone: bool = False) -> None:
-        self.path: Path = server.directory / name
-        self.request = request_bytes("GET", f"/wait-for-file?path={self.path}{'&alone' if alone else ''}")
-
-    def occupy(self, client: Client) -> None:
-        client.send(self.request)
-        wait_for(self.path.with_suffix(".waiting").exists, "the application runs")
-
-    def open(self) -> None:
-        self.path.touch()
-
-
-@contextlib.contextmanager
-def client_of(server: Server, pid: int) -> Iterator[Client]:
-    """A connection to that one of two workers: if the other one takes the first, it is kept busy for a moment."""
-    with contextlib.ExitStack() as stack:
-        first = stack.enter_context(server.connect())
-        if pid_of(first) == pid:
-            yield first
-            return
-        gate = Gate(server, f"gate-{pid}", alone=True)
-        gate.occupy(first)
-        second = stack.enter_context(server.connect())
-        assert pid_of(second) == pid
-        gate.open()
-        assert first.read_answer().body == b"it is there\n"
-        yield second
 
 
 # -- retirement ------------------------------------------------------------------------------------------------
@@ -150,10 +118,9 @@ def test_pipelined_requests_travel(two_workers: Server) -> None:
     with two_workers.connect() as client, client_of(two_workers, pid_of(client)) as probe:
         pid = pid_of(client)
         client.send(gate.request + request_bytes("GET", "/pid") * 3)
-        wait_for(gate.path.with_suffix(".waiting").exists, "the application runs")
+        gate.wait()
         begin_to_retire(pid, probe)
-        gate.open()
-        assert client.read_answer().body == b"it is there\n"
+        gate.let_through(client)
         answers = [client.read_answer() for _ in range(3)]
         assert int(answers[-1].body) != pid
         assert not any(answer.closes for answer in answers)
@@ -221,7 +188,7 @@ def test_without_handoff_the_next_answer_is_the_last(worker_class: str) -> None:
         gate = Gate(server)
         gate.occupy(client)
         send_signal(pid, signal.SIGTERM)
-        wait_for(lambda: int(server.get("/pid").body) != pid, "its successor accepts, and it does not any more")
+        wait_for(lambda: not accepts(server), "it knows")
         gate.open()
         assert client.read_answer().closes
         client.expect_end()
@@ -254,8 +221,7 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
         gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
-            pid = pid_of(busy)
-            gate.occupy(busy)
+            pid = gate.occupy(busy)
             clients = [stack.enter_context(server.connect()) for _ in range(20)]
             for client in clients[:10]:
                 client.send(request_bytes("GET", "/environ"))
@@ -265,8 +231,7 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
             server.signal(signal.SIGHUP)
             wait_for(socket_path.exists, "the new listener")
             wait_for(lambda: len(workers(server)) == 2, "the new worker")
-            gate.open()
-            assert busy.read_answer().body == b"it is there\n"
+            gate.let_through(busy)
             for client in clients[10:]:
                 client.send(request_bytes("GET", "/environ"))
             for client in clients:
@@ -291,16 +256,14 @@ def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str
         gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
-            pid = pid_of(busy)
-            gate.occupy(busy)
+            pid = gate.occupy(busy)
             clients = [stack.enter_context(server.connect()) for _ in range(10)]
             other = server.directory / "two"
             server.ini.write_text(server.ini.read_text().replace("/one\n", "/two\n"))
             server.signal(signal.SIGHUP)
             wait_for(other.exists, "the new listener")
             wait_for(lambda: len(workers(server)) == 2, "the new worker")
-            gate.open()
-            assert busy.read_answer().body == b"it is there\n"
+            gate.let_through(busy)
             for client in clients:
                 client.send(request_bytes("GET", "/"))
                 assert not client.read_answer().closes
@@ -321,17 +284,14 @@ def test_fast_clients_do_not_wait_behind_a_long_request(two_workers: Server, one
         for client in clients:
             pid_of(client)
         busy = stack.enter_context(two_workers.connect())
-        busy_pid = pid_of(busy)
-        gate.occupy(busy)
+        busy_pid = gate.occupy(busy)
         for _ in range(20):
             for client in clients:
                 assert pid_of(client) != busy_pid
         for _ in range(10):
             with two_workers.connect() as fresh:
                 assert pid_of(fresh) != busy_pid
-        gate.open()
-        assert busy.read_answer().body == b"it is there\n"
-        assert pid_of(busy) == busy_pid
+        gate.let_through(busy)
 
 
 def test_without_handoff_clients_wait_behind_a_long_request(worker_class: str, one_at_a_time: None) -> None:
@@ -364,9 +324,10 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_tha
     """It is in nobody's hands: whoever drains takes it out."""
     two_workers = two_that_run_one_at_a_time
     oldest, youngest = workers(two_workers)
-    gate = Gate(two_workers, alone=True)
-    with client_of(two_workers, oldest) as client, client_of(two_workers, youngest) as busy:
-        gate.occupy(busy)
+    with (
+        client_of(two_workers, oldest) as client,
+        kept_busy(two_workers, youngest) as (busy, gate),
+    ):
         two_workers.signal(signal.SIGTTOU)
         wait_for(lambda: not is_alive(oldest), "the worker is gone")
         client.send(request_bytes("GET", "/pid"))

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.client import Client, request_bytes
+from support.client import request_bytes
+from support.gates import Gate, pid_of
 from support.server import Server, serve, wait_for
 
 THREADS = 3
-
-
-class Gate:
-    """A request that runs until `open`."""
-
-    def __init__(self, server: Server, name: str) -> None:
-        self._path: Path = server.directory / name
-
-    def ask(self, client: Client) -> None:
-        client.send(request_bytes("GET", f"/wait-for-file?path={self._path}"))
-
-    def occupy(self, client: Client) -> None:
-        """Ask, and wait until the application runs."""
-        self.ask(client)
-        wait_for(self.is_running, "the application runs")
-
-    def is_running(self) -> bool:
-        return self._path.with_suffix(".waiting").exists()
-
-    def open(self) -> None:
-        self._path.touch()
 
 
 @pytest.fixture
@@ -47,40 +26,32 @@ def two_with_one_thread() -> Iterator[Server]:
         yield server
 
 
-def pid_of(client: Client) -> int:
-    client.send(request_bytes("GET", "/pid"))
-    return int(client.read_answer().body)
-
-
 def test_as_many_run_at_a_time_as_there_are_threads_and_the_next_one_waits_for_its_turn(pool: Server) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(pool.connect()) for _ in range(THREADS + 2)]
         gates = [Gate(pool, f"gate-{number}") for number in range(THREADS + 1)]
         for client, gate in zip(clients, gates[:THREADS], strict=False):
             gate.occupy(client)
-        gates[THREADS].ask(clients[THREADS])
+        clients[THREADS].send(gates[THREADS].request)
         clients[THREADS + 1].send(request_bytes("GET", "/pid"))
         assert clients[THREADS].is_silent()
         assert not gates[THREADS].is_running()
-        gates[0].open()
-        assert clients[0].read_answer().body == b"it is there\n"
+        gates[0].let_through(clients[0])
         wait_for(gates[THREADS].is_running, "the one that waited runs")
         assert clients[THREADS + 1].is_silent()
         gates[1].open()
         assert clients[THREADS + 1].read_answer().status == 200
         for client, gate in zip(clients[2:], gates[2:], strict=False):
-            gate.open()
-            assert client.read_answer().body == b"it is there\n"
+            gate.let_through(client)
 
 
 def test_short_requests_do_not_wait_behind_a_long_one(pool: Server) -> None:
     with pool.connect() as client, pool.connect() as short:
-        gate = Gate(pool, "gate")
+        gate = Gate(pool)
         gate.occupy(client)
         for _ in range(1000):
             assert pid_of(short)
-        gate.open()
-        assert client.read_answer().body == b"it is there\n"
+        gate.let_through(client)
         assert pid_of(client)
 
 
@@ -101,16 +72,15 @@ def test_idle_and_half_sent_requests_occupy_no_thread(two_with_one_thread: Serve
 def test_what_a_full_worker_can_not_run_a_sibling_does(two_with_one_thread: Server) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(two_with_one_thread.connect()) for _ in range(20)]
-        pids = [pid_of(client) for client in clients]
-        busy, full = clients[0], pids[0]
-        gate = Gate(two_with_one_thread, "gate")
-        gate.occupy(busy)
+        for client in clients:
+            pid_of(client)
+        busy = clients[0]
+        gate = Gate(two_with_one_thread)
+        full = gate.occupy(busy)
         # Those that are kept by the full worker, and some that are new.
         for client in (*clients[1:], *(stack.enter_context(two_with_one_thread.connect()) for _ in range(20))):
             assert pid_of(client) != full
-        gate.open()
-        assert busy.read_answer().body == b"it is there\n"
-        assert pid_of(busy) == full
+        gate.let_through(busy)
 
 
 def test_when_all_are_full_whoever_comes_free_goes_on(two_with_one_thread: Server) -> None:

@@ -112,10 +112,15 @@ def many_fields(environ: Environ, start_response: StartResponse) -> Iterable[byt
 
 
 def wait_for_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """`/wait-for-file?path=P`: until the file exists (30 s at most); with `&alone` no greenlet runs beside it."""
+    """`/wait-for-file?path=P`: until the file exists (30 s at most); with `&alone` no greenlet runs beside it.
+
+    Meanwhile its pid is in `P.waiting`.
+    """
     given = query(environ)
     path = Path(given["path"])
-    path.with_suffix(".waiting").touch()
+    begun = path.with_suffix(".begun")
+    begun.write_text(str(os.getpid()))
+    begun.rename(path.with_suffix(".waiting"))
     for _ in range(3000):
         if path.exists():
             return reply(start_response, b"it is there\n")
