@@ -13,12 +13,19 @@ from support.server import wait_for
 from support.traffic import Load, Traffic
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether all of its threads stand still: one that is about to may still be woken, and keep that to itself."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 @contextlib.contextmanager
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
     """None of these accepts anything meanwhile."""
     stopped = list(pids)
     for pid in stopped:
         send_signal(pid, signal.SIGSTOP)
+        wait_for(lambda pid=pid: has_stopped(pid), "it stands still")
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator, Sequence
 
 import pytest
+from support.processes import send_signal
 from support.server import Server, serve, wait_for
 
 FACTORY = "paste.app_factory = support.supervised:make_app"
@@ -89,8 +90,7 @@ def loaded(server: Server) -> dict[str, object]:
 def next_generation(server: Server) -> dict[str, object]:
     """What the exec'ed template has loaded."""
     for title in ("unicorn: template", "unicorn: worker"):
-        wait_for(lambda title=title: server.titled(title), title)
-        os.kill(server.titled(title)[0].pid, signal.SIGKILL)
+        send_signal(wait_for(lambda title=title: server.titled(title), title)[0].pid, signal.SIGKILL)
 
     def has_come() -> bool:
         return any(process.title.endswith(" g2") for process in server.titled("unicorn: worker"))

@@ -22,10 +22,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from support.client import Address, Answer, Client, request_bytes
 from support.ports import free_port
 from support.processes import MARK, Process, belonging, send_signal, wait_until_gone
+
+Found = TypeVar("Found")
 
 TESTS = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
@@ -256,14 +259,15 @@ def _wait_until_it_answers(server: Server, path: str, daemon: bool) -> None:
     raise ServerProblem(f"no answer in {START_TIMEOUT_S:g} s\n{server.report()}")
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
-    """Wait until something is true. The time is a bound against hanging, not a thing that is tested."""
+def wait_for(condition: Callable[[], Found], what: str, timeout_s: float = 10.0) -> Found:
+    """Wait until something is true, and give it. The time is a bound against hanging, not a thing that is tested."""
     deadline = time.monotonic() + timeout_s
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             logs = "\n".join(server.report() for server in RUNNING)
             raise AssertionError(f"after {timeout_s:g} s still not: {what}\n{logs}")
         time.sleep(0.01)
+    return found
 
 
 def run_to_end(
