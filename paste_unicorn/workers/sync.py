@@ -157,7 +157,7 @@ class SyncWorker:
             for fd, _ in events:
                 if fd not in by_fd:
                     self._shared(fd, now)
-            if leaving.began or not (events or pending):
+            if leaving.began:
                 self._look_around(now, events)
             if now >= self._next_tick:
                 self._tick(now)
@@ -216,6 +216,8 @@ class SyncWorker:
         if second != self._second:
             self._second = second
             self._answering.date_line = b"Date: %b\r\n" % http_date(second)
+        if not self._leaving.began:
+            self._look_at_queues(now)
 
     def _scan(self, now: float) -> None:
         """A few times a second, and after the events: who seems overdue may just have sent something."""
@@ -254,14 +256,19 @@ class SyncWorker:
             self._exchange.complain(FAULT, error)
 
     def _look_around(self, now: float, events: Events) -> None:
-        """What events don't tell: looked at when there are none, and in every round while this worker is leaving."""
-        leaving = self._leaving
-        if leaving.began:
+        """What events don't tell, in every round while this worker is leaving."""
+        for fd in list(self._listening.by_fd):
+            self._shared(fd, now)
+        self._leaving.step(now, {fd for fd, event in events if event == READABLE})
+        if self._leaving.draining:
+            self._shared(self._handoff.fd, now)
+
+    def _look_at_queues(self, now: float) -> None:
+        """What workers share: the kernel wakes one of them (EPOLLEXCLUSIVE), which may die at that moment."""
+        if self._listening.watching:
             for fd in list(self._listening.by_fd):
                 self._shared(fd, now)
-            leaving.step(now, {fd for fd, event in events if event == READABLE})
-        if leaving.draining or not leaving.began:
-            self._shared(self._handoff.fd, now)
+        self._shared(self._handoff.fd, now)
 
     def _accept(self, listener: Listener, now: float) -> None:
         listening, clients, room = self._listening, self._clients, self._room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import Client, request_bytes
 from support.load import in_threads
-from support.processes import is_alive, send_signal, wait_until_gone
+from support.processes import is_alive, send_signal, standing_still, wait_until_gone
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -62,6 +63,44 @@ def test_an_answer_that_a_killed_worker_had_begun_is_cut_and_not_taken_for_whole
             client.read_some()
         send_signal(victim, signal.SIGKILL)
         assert not client.read_to_the_last().endswith(b"0\r\n\r\n")
+
+
+@contextlib.contextmanager
+def on_one_processor(server: Server) -> Iterator[None]:
+    """The server and the test share it: of both, one runs at a time."""
+    allowed = os.sched_getaffinity(0)
+    one = {min(allowed)}
+    for process in server.processes():
+        for thread in threads_of(process.pid):
+            os.sched_setaffinity(thread, one)
+    os.sched_setaffinity(0, one)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def put_behind(pid: int) -> None:
+    """It runs when nobody else wants to."""
+    for thread in threads_of(pid):
+        os.setpriority(os.PRIO_PROCESS, thread, 19)
+
+
+def threads_of(pid: int) -> list[int]:
+    return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+
+
+def test_who_connects_at_the_moment_of_a_kill_is_answered_by_the_others(worker_class: str) -> None:
+    """The kernel wakes one worker for it, be it the one that is about to die; and nobody comes to replace that."""
+    settings = {"workers": "16", "worker_class": worker_class}
+    with serve(settings=settings) as server:
+        server.wait_for_log("[INFO] Serving ")
+        with standing_still(pids(server, "template")), on_one_processor(server):
+            for _ in range(15):
+                victim = int(server.get("/pid").body)
+                put_behind(victim)
+                os.kill(victim, signal.SIGKILL)
+                assert int(server.get("/pid").body) != victim
 
 
 def test_a_worker_that_is_killed_before_it_is_ready_is_replaced() -> None:

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from support.changing import changing_site
-from support.processes import send_signal
+from support.processes import standing_still
 from support.server import wait_for
 from support.traffic import Load, Traffic
-
-
-def has_stopped(pid: int) -> bool:
-    """Whether all of its threads stand still: one that is about to may still be woken, and keep that to itself."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
-
-
-@contextlib.contextmanager
-def standing_still(pids: Iterable[int]) -> Iterator[None]:
-    """None of these accepts anything meanwhile."""
-    stopped = list(pids)
-    for pid in stopped:
-        send_signal(pid, signal.SIGSTOP)
-        wait_for(lambda pid=pid: has_stopped(pid), "it stands still")
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            send_signal(pid, signal.SIGCONT)
 
 
 def test_a_slow_request_does_not_hold_up_the_connections_of_its_worker(worker_class: str, tmp_path: Path) -> None:

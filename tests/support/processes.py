@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,3 +85,24 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:
     while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
+
+
+def has_stopped(pid: int) -> bool:
+    """Whether all of its threads stand still: one that is about to may still be woken, and keep that to itself."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
+@contextlib.contextmanager
+def standing_still(pids: Iterable[int]) -> Iterator[None]:
+    """These processes do nothing meanwhile."""
+    stopped = list(pids)
+    for pid in stopped:
+        send_signal(pid, signal.SIGSTOP)
+        while not has_stopped(pid):
+            time.sleep(0.001)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            send_signal(pid, signal.SIGCONT)
