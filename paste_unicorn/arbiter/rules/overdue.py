@@ -11,7 +11,7 @@ from ..events import TimePassed
 from ..state import Arbiter, Generation, Policy, Slot, SlotPhase, Standing, TemplatePhase
 from .reload import comes_beside, fail
 from .replace import forgive
-from .stuck import ABORT_S, RECHECK_S, end_overdue_workers
+from .stuck import ABORT_S, RECHECK_S, TELL_S, end_overdue_workers
 
 _LOOK_S = 0.5
 ENDING_S = 5.0  # a template that was told to go is gone at once, unless somebody has stopped it
@@ -24,11 +24,14 @@ def next_look(state: Arbiter, last: float) -> float:
     """
     deadlines = [last + _LOOK_S]
     deadlines += [backoff.not_before for backoff in (state.births, state.loads) if backoff.not_before > last]
+    told_at = 0.0  # all tracebacks that were asked for
     for slot in state.slots:
         if slot.phase is SlotPhase.ABORTING:
             deadlines.append(slot.since + ABORT_S)
-        elif slot.phase is SlotPhase.READY and slot.suspicion is not None:
-            deadlines.append(slot.suspicion.since + RECHECK_S)
+            told_at = max(told_at, slot.since + TELL_S)
+    for slot in state.in_phase(SlotPhase.READY):
+        if slot.suspicion is not None:
+            deadlines.append(max(slot.suspicion.since + RECHECK_S, told_at))
     if state.stop is not None:
         deadlines.append(state.stop.deadline)
     return min(deadlines) + 0.001  # behind it, not on it

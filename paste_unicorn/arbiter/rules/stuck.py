@@ -9,6 +9,7 @@ from ..events import TimePassed
 from ..state import Arbiter, Slot, SlotPhase, Suspicion
 
 ABORT_S = 1.0  # between the tracebacks and the KILL
+TELL_S = 0.4  # how long one may take to write them before the next one is asked: those of two would come mixed
 RECHECK_S = 0.5  # a worker that seems overdue gets another look: on a busy machine its heartbeat may be on its way
 
 
@@ -25,7 +26,7 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
     policy = state.policy_of(slot)
     age_s = now - slot.since
     if slot.phase is SlotPhase.STARTING and age_s > policy.boot_timeout_s:
-        return _abort(slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
+        return _abort(state, slot, f"is not ready after boot_timeout ({policy.boot_timeout_s:g} s)", now)
     if slot.phase is SlotPhase.READY and policy.timeout_s:
         if alive_at is None or now - max(alive_at, slot.since) <= policy.timeout_s:
             return (replace(slot, suspicion=None) if slot.suspicion is not None else slot), ()
@@ -33,7 +34,7 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
             return replace(slot, suspicion=Suspicion(alive_at, now)), ()
         if now - slot.suspicion.since < RECHECK_S:
             return slot, ()
-        return _abort(slot, f"has made no progress within timeout ({policy.timeout_s:g} s)", now)
+        return _abort(state, slot, f"has made no progress within timeout ({policy.timeout_s:g} s)", now)
     if slot.phase is SlotPhase.ABORTING and age_s > ABORT_S:
         return slot.entering(SlotPhase.KILLED, now), (SignalWorker(slot.pid, "KILL"),)
     if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
@@ -46,7 +47,9 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
     return slot, ()
 
 
-def _abort(slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
+def _abort(state: Arbiter, slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:
+    if any(one.phase is SlotPhase.ABORTING and now - one.since < TELL_S for one in state.slots):
+        return slot, ()  # its turn comes
     worker = f"Worker {slot.number} (pid {slot.pid})"
     return slot.entering(SlotPhase.ABORTING, now), (
         Say("error", f"{worker} {why}; it is killed and replaced"),

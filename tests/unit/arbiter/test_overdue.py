@@ -45,6 +45,16 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_requests_before_it_is_kille
     assert not any(isinstance(action, ForkWorker) for action in story.dies(101))
 
 
+def test_of_several_stuck_workers_one_after_the_other_tells_its_tracebacks() -> None:
+    """In one log they would come mixed."""
+    story = serving()
+    last = story.now
+    story.look({1: last, 2: last}, after_s=30.1)
+    assert signals(story.look({1: last, 2: last}, after_s=0.6)) == [SignalWorker(101, "ABRT")]
+    assert signals(story.look({2: last}, after_s=0.1)) == []
+    assert signals(story.look({2: last}, after_s=0.4)) == [SignalWorker(102, "ABRT")]
+
+
 def test_a_worker_that_seems_stuck_gets_a_second_look() -> None:
     story = serving()
     last = story.now
