@@ -171,11 +171,19 @@ class Clients:
         self.take(connection, data, connection.checked)
 
     def _more_in_a_row(self, connection: Connection, data: bytes) -> None:
-        """Requests that wait for their turn: beyond a bound they wait with the client, whom TCP tells to."""
         connection.buffer += data
-        if has_enough(connection):
+        self._bound_row(connection)
+
+    def _bound_row(self, connection: Connection) -> None:
+        """Requests that wait for their turn: beyond a bound they wait with the client, whom TCP tells to."""
+        if has_enough(connection) and connection.watched:
             self._loop.remove(connection.fd)
             connection.watched = 0
+
+    def _line_up(self, connection: Connection) -> None:
+        """Its next request is here already. (It may have been watched while the one before ran.)"""
+        self.pending.append(connection)
+        self._bound_row(connection)
 
     def next_in_a_row(self, connection: Connection) -> None:
         """The turn of a connection whose next request is in its buffer already (RFC 9112 §9.3.2)."""
@@ -218,7 +226,7 @@ class Clients:
                 incoming = connection.incoming = None
         if response.keep and incoming is None and not connection.output:
             if connection.buffer:
-                self.pending.append(connection)
+                self._line_up(connection)
             connection.checked = 0
             connection.phase = IDLE
             connection.since = now = self._exchange.now
@@ -264,7 +272,7 @@ class Clients:
         self._deadlines.start(connection, IDLE, now)
         connection.checked = 0
         if connection.buffer:
-            self.pending.append(connection)
+            self._line_up(connection)
 
     def readable_and_writable(self, connection: Connection) -> None:
         """Both: a client that still sends what nobody wants any more, and takes its answer."""

@@ -70,23 +70,31 @@ def test_no_descriptor_is_left_behind(server: Server, name: str, ending: str) ->
     wait_for(lambda: descriptors(server) <= before, "the worker has as few descriptors as before")
 
 
-def test_pipelined_requests_are_not_hoarded(worker_class: str) -> None:
-    """The client must wait (TCP does that) while its requests wait, or one client could fill the memory."""
-    count, data = 12_000, get(HOST, b"X-Padding: " + b"v" * 150)
-    with serve(settings={"workers": "1", "worker_class": worker_class, **SETTINGS}) as server:
+@pytest.mark.parametrize("slow", [0, 2])
+def test_pipelined_requests_are_not_hoarded(worker_class: str, slow: int) -> None:
+    """The client must wait (TCP does that) while its requests wait, or one client could fill the memory.
+
+    Also where some are slow, and those behind them run beside the loop.
+    """
+    settings = {"workers": "1", "worker_class": worker_class, **SETTINGS}
+    with serve(settings=settings, app="paste.app_factory = support.waiting:make_app") as server:
         pid = worker_pid(server)
         with server.connect(timeout_s=60) as client:
-            client.send(data)
-            # Equal requests have answers of equal size: to parse each would make the client slower than the server.
-            size = len(client.read_some())
-            assert client.read_answer().body == b"ready\n"
+            row, size = b"", 0
+            for seconds, times in ((0.003, slow), (0, 200)):
+                data = get(HOST, b"X-Padding: " + b"v" * 150, target=f"/spin?s={seconds}".encode())
+                client.send(data)
+                # Equal requests have answers of equal size: to parse each would make the client slower than the server.
+                size += times * len(client.read_some())
+                assert client.read_answer().body == b"spun"
+                row += times * data
             before = peak_megabytes(pid)
-            sender = threading.Thread(target=client.send, args=(data * count,), daemon=True)
+            sender = threading.Thread(target=client.send, args=(row * 60,), daemon=True)
             sender.start()
-            assert client.read_exactly(size * count).endswith(b"ready\n")
+            assert client.read_exactly(size * 60).endswith(b"spun")
             sender.join(10)
             most = 6 if worker_class == "threads" else 3  # each thread has a heap of its own
-            assert peak_megabytes(pid) - before < most, f"of {len(data) * count} bytes that the client sent"
+            assert peak_megabytes(pid) - before < most, f"of {len(row) * 60} bytes that the client sent"
 
 
 def test_answers_that_nobody_reads_are_not_hoarded(server: Server) -> None:
