@@ -71,10 +71,11 @@ class ConcurrentClients(Clients):
         response = connection.response
         has_begun = response is not None and response.head_sent  # asked first: another thread may begin meanwhile
         if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
-            if has_begun and connection.incoming is None:
+            if has_begun and connection.incoming is None and not connection.buffer:
                 self._leave_alone(connection)
                 return
-            connection.half_closed = not has_begun
+            # Who has asked for more than this answer waits for it.
+            connection.half_closed = not has_begun or bool(connection.buffer)
         self._quieten(connection)
 
     def _quieten(self, connection: Connection) -> None:

@@ -10,7 +10,7 @@ from greenlet import GreenletExit, greenlet
 from ..http.response import CONTINUE
 from ..wsgi.gateway import Response
 from .concurrent_clients import ConcurrentClients
-from .connection import RUNNING, ClientGone, Connection
+from .connection import BODY, RUNNING, ClientGone, Connection
 from .exchange import ClientLeft
 from .loop import GONE, READABLE, WRITABLE
 
@@ -37,7 +37,7 @@ class GreenClients(ConcurrentClients):
         lane.throw(_Killed)
 
     def writable(self, connection: Connection) -> None:
-        if connection.phase is RUNNING:
+        if connection.phase is RUNNING or connection.phase is BODY:
             self._flush_meanwhile(connection)
         else:
             super().writable(connection)
@@ -49,8 +49,8 @@ class GreenClients(ConcurrentClients):
         super().forget(connection)
 
     def held(self, connection: Connection) -> None:
-        """The application goes on, and some of its answer is unsent: it leaves as soon as the client takes more."""
-        if connection.phase is RUNNING and not connection.has_left:
+        """Some of an answer whose application goes on is unsent, or a 100: it leaves when the client takes more."""
+        if not connection.has_left and self.by_fd.get(connection.fd) is connection:
             self._watch(connection, WRITABLE if connection.watched in {GONE, WRITABLE} else READABLE | WRITABLE)
 
     def _flush_meanwhile(self, connection: Connection) -> None:
@@ -82,6 +82,8 @@ class GreenClients(ConcurrentClients):
             if not response.head_sent:
                 connection.half_closed = True
                 self.later(partial(self._ask, connection, response), ASK_AFTER_S)
+            elif connection.buffer:
+                connection.half_closed = True  # it has asked for more than this answer
             elif connection.incoming is None:
                 self._leave_alone(connection)
                 return

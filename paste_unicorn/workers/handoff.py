@@ -213,13 +213,13 @@ class Handoff:
                 os.close(fd)
                 self._log.error("A connection that was passed on is lost: %s", error)
 
-    def put_back(self, connection: Connection, is_ready: bool) -> None:
-        """What `take` gave finds no room here after all. Where the pair has none any more either, it is ours."""
-        if self.give(connection, is_ready):
-            self._counters[HANDED_OFF] -= 1
-            self._counters[TAKEN_OVER] -= 1
-        else:
-            self._clients.watch(connection)
+    def put_back(self, connection: Connection, is_ready: bool) -> bool:
+        """What `take` gave finds no room here after all. False where the pair has none any more either: it is ours."""
+        if not self.give(connection, is_ready):
+            return False
+        self._counters[HANDED_OFF] -= 1
+        self._counters[TAKEN_OVER] -= 1
+        return True
 
     def pass_back(self, now: float) -> Connection | None:
         """Take the next one and put it in again, which wakes another one of those who wait; where there is no room any

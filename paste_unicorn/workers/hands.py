@@ -10,6 +10,7 @@ import ctypes
 import dis
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 
@@ -49,6 +50,7 @@ class Hand:
         self.gate.acquire()
         self.lock = threading.Lock()
         self.connection: Connection | None = None  # whose request it runs, while another one has the loop
+        self.inline: deque[Connection] = deque()  # whose request it runs while it has the loop
         self.is_given_up = False  # its request is nobody's any more, and has not come back yet
         self._interrupted = False
         self._place: tuple[int, int] | None = None  # where the application was seen, when it was to be interrupted

@@ -1,7 +1,7 @@
 """A worker's threads, and which of them has the loop. The main thread watches that no request keeps it.
 
-No lock is held while anything runs: who takes the only item out of `inline` has the loop (to pop from a deque is
-atomic, and so is all else on which two threads meet here: each side writes before it reads).
+No lock is held while anything runs: who takes the only item out of the leader's `inline` has the loop (to pop from a
+deque is atomic, and so is all else on which two threads meet here: each side writes before it reads).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from ..scoreboard import CELLS
@@ -37,7 +36,6 @@ class Pool:
         self.hands: list[Hand] = []
         self.free: list[Hand] = []  # those that are parked
         self.leader: Hand  # who has the loop
-        self.inline: deque[Connection] = deque()  # whose request the leader runs, with the loop in its hand
         self.turns = 0  # requests that were run so
         self.wary = 0  # requests before which the loop is passed on
         self._slow_turn = -SOON  # when a slow one was seen last
@@ -106,11 +104,11 @@ class Pool:
             sleep(WATCH_S)
             if seen != self.turns:
                 seen = self.turns
-            elif self.inline:
+            elif self.leader.inline:
                 self._overtake()
             else:
                 self.is_parked = True
-                if not self.inline and not self.is_over:
+                if not self.leader.inline and not self.is_over:
                     self._gate.acquire()
                 self.is_parked = False
 
@@ -118,7 +116,7 @@ class Pool:
         hand = self.leader
         with hand.lock:
             try:
-                connection = self.inline.pop()
+                connection = hand.inline.pop()
             except IndexError:
                 return
             self._lend(connection, hand)

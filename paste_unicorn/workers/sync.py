@@ -120,13 +120,15 @@ class SyncWorker:
     def serve(self) -> None:
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
-        poll, by_fd, pending, leaving = self._loop.poll, self._clients.by_fd, self._clients.pending, self._leaving
+        poll, by_fd, leaving = self._loop.poll, self._clients.by_fd, self._leaving
+        pending, fresh = self._clients.pending, self._fresh
         rounds = self._rounds()
         next(rounds)
         go_round = rounds.send
         with contextlib.suppress(StopIteration):
             while True:
-                go_round(poll(0 if pending else TICK_S if by_fd and not leaving.began else self._wait_s()))
+                at_once = pending or fresh
+                go_round(poll(0 if at_once else TICK_S if by_fd and not leaving.began else self._wait_s()))
 
     def _begin(self) -> None:
         self._loop.add(self._wakeup_fd)
@@ -161,6 +163,9 @@ class SyncWorker:
                 self._look_around(now, events)
             if now >= self._next_tick:
                 self._tick(now)
+            if now >= self._next_scan:
+                self._scan(now)
+                self._see_to_overdue(now, events)
             for fd, event in events:
                 connection = by_fd.get(fd)
                 if connection is not None:
@@ -179,8 +184,6 @@ class SyncWorker:
             if pending:
                 for _ in range(len(pending)):
                     guard(clients.next_in_a_row, pending.popleft())
-            if now >= self._next_scan:
-                self._scan(now)
             if leaving.began and leaving.is_done(now):
                 exchange.count_answers()
                 return
@@ -220,12 +223,8 @@ class SyncWorker:
             self._look_at_queues(now)
 
     def _scan(self, now: float) -> None:
-        """A few times a second, and after the events: who seems overdue may just have sent something."""
-        self._next_scan = now + SCAN_INTERVAL_S
+        """A few times a second, and before applications run: they may take the loop along."""
         self._exchange.count_answers()
-        clients = self._clients
-        for connection in overdue(clients.by_fd.values(), now):
-            self._guard(clients.overdue, connection)
         self._room.tell(now)
         if not self.is_full:
             self._listening.resume(now)
@@ -233,9 +232,17 @@ class SyncWorker:
             self._handoff.watch()
         self._start_watcher()
         counters = self._slot.counters
-        counters[CONNECTIONS] = len(clients.by_fd)
-        counters[BYTES_IN] = clients.bytes_in
+        counters[CONNECTIONS] = len(self._clients.by_fd)
+        counters[BYTES_IN] = self._clients.bytes_in
         self._each_round()
+
+    def _see_to_overdue(self, now: float, events: Events) -> None:
+        """At the end of a scan. Of whom there is an event, that comes first: they may just have sent something."""
+        ready = {fd for fd, _ in events}
+        for connection in overdue(self._clients.by_fd.values(), now):
+            if connection.fd not in ready:
+                self._guard(self._clients.overdue, connection)
+        self._next_scan = now + SCAN_INTERVAL_S
 
     # -- what comes in -----------------------------------------------------------------------------------------------
 
@@ -320,7 +327,8 @@ class SyncWorker:
                 break
             connection, is_ready = taken
             if not self._find_room(now):
-                self._handoff.put_back(connection, is_ready)
+                if not self._handoff.put_back(connection, is_ready):
+                    self._take_in(connection, is_ready)
                 self._handoff.unwatch()  # for a moment
                 return
             if self._clients.by_fd.get(connection.fd) is not connection:

@@ -212,7 +212,8 @@ class ThreadWorker(SyncWorker):
         if pool.wary or not pool.free or head.asks_to_switch:
             self._run_warily(connection, head, body, length)
             return
-        hand, loop_exchange, inline = pool.leader, self._exchange, pool.inline
+        hand, loop_exchange = pool.leader, self._exchange
+        inline = hand.inline
         exchange = hand.exchange
         connection.phase = RUNNING
         connection.cell = hand.cell
@@ -383,4 +384,5 @@ class ThreadWorker(SyncWorker):
     def _be_a_child(self) -> None:
         """In a child that the application has forked, where this thread is the only one: it must not go on as ours."""
         self._is_child = True
-        self._pool.inline.clear()
+        for hand in self._pool.hands:
+            hand.inline.clear()

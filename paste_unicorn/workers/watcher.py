@@ -23,7 +23,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
 from . import own_thread
@@ -65,7 +66,7 @@ class Watcher:
         leaving: Leaving,
         exchange: Exchange,
         slot: SlotWriter,
-        fresh: Iterable[Connection],
+        fresh: deque[Connection],
         accept: Callable[[int, float], None],
         leavers: Leavers,
     ) -> None:
@@ -204,6 +205,7 @@ class Watcher:
         if self._is_stuck(handoff.fd, handoff.fd in events):
             kept = handoff.pass_back(now)
             if kept is not None:
+                self._fresh.append(kept)  # it may have requests in its buffer, which no event tells of
                 self._clients.watch(kept)
 
     def _is_stuck(self, fd: int, is_readable: bool) -> bool:

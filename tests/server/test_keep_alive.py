@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,20 @@ def test_one_in_a_row_that_takes_its_time_does_not_lose_what_comes_behind_it(ser
         assert client.is_silent(0.1)
         gate.touch()
         assert [client.read_answer().status for _ in range(2)] == [200] * 2
+
+
+def test_who_ends_its_side_behind_requests_in_a_row_gets_all_answers(server: Server, tmp_path: Path) -> None:
+    """Also where it does so while the first one is being sent: it has asked for more than that."""
+    gate = tmp_path / "gate"
+    with server.connect() as client:
+        client.send(get(HOST, target=f"/two-parts?path={gate}".encode()) + get(HOST))
+        while b"one " not in client.received:
+            client.read_some()
+        client.end_quietly()
+        time.sleep(0.1)
+        gate.touch()
+        assert client.read_answer().body == b"one two"
+        assert client.read_answer().body == b"ready\n"
 
 
 def test_large_last_answer_arrives_whole_though_the_client_sent_more_than_it_should(server: Server) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from support.checks import check_good, check_refused, check_still_in_step, environ_of, events, post
-from support.client import chunked
-from support.server import Server
+from support.client import chunked, request_bytes
+from support.server import Server, serve
 
 SETTINGS = {"spool_request_body": "65536"}
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -59,6 +60,22 @@ def test_continue_is_sent_before_spooling(server: Server, size: int) -> None:
         client.send(b"x" * size)
         assert client.read_answer().body == b"x" * size
         check_still_in_step(client)
+
+
+def test_continue_is_sent_behind_answers_that_the_client_takes_late(worker_class: str) -> None:
+    """They may have filled what the kernel keeps for it to the last byte."""
+    settings = {"workers": "1", "worker_class": worker_class, "bind": "unix:{directory}/socket", **SETTINGS}
+    with serve(settings=settings) as server:
+        for count in range(36, 52):
+            with server.connect() as client:
+                client.send(request_bytes("GET", "/big?size=3800") * count)
+                client.send(request_bytes("PUT", "/echo", [("Content-Length", "5"), ("Expect", "100-continue")]))
+                time.sleep(0.05)
+                for _ in range(count):
+                    client.read_answer()
+                assert client.read_head()[0] == 100
+                client.send(b"12345")
+                assert client.read_answer().body == b"12345"
 
 
 def test_malformed_chunk_is_refused_before_the_application_runs(server: Server) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +55,32 @@ def test_short_requests_do_not_wait_behind_a_long_one(pool: Server) -> None:
             assert pid_of(short)
         gate.let_through(client)
         assert pid_of(client)
+
+
+def test_time_goes_on_for_others_while_slow_requests_come_one_after_the_other() -> None:
+    """Each of them lets another thread have the loop, which has hardly begun its round when the next one comes."""
+    settings = {"workers": "1", "worker_class": "threads", "threads": "4", "keepalive": "1", "header_timeout": "1"}
+    app = "paste.app_factory = support.waiting:make_app"
+    over = threading.Event()
+    with serve(settings=settings, app=app) as server, server.connect() as idle, server.connect() as half:
+        pid_of(idle)
+        half.send(b"GET / HTTP/1.1\r\nHost: loc")
+
+        def ask_again_and_again() -> None:
+            with server.connect() as busy:
+                while not over.is_set():
+                    busy.send(request_bytes("GET", "/sleep?s=0.02"))
+                    busy.read_answer()
+                    time.sleep(0.005)
+
+        thread = threading.Thread(target=ask_again_and_again)
+        thread.start()
+        try:
+            assert half.read_answer().status == 408
+            idle.expect_end()
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_idle_and_half_sent_requests_occupy_no_thread(two_with_one_thread: Server) -> None:

@@ -20,6 +20,7 @@ from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.handoff import MOST_BYTES, SPARE_DESCRIPTORS, BadParcel, Parcel
 from paste_unicorn.workers.loop import READABLE
 from paste_unicorn.workers.peers import Entrance
+from paste_unicorn.workers.watcher import STUCK_TICKS
 
 PARCEL = Parcel(
     socket.AF_INET, True, 0.0, 1.5, 2.5, "192.0.2.1", "4711", Entrance("127.0.0.1:80", "a.example", "80"), b"GET /"
@@ -327,6 +328,41 @@ def test_what_was_taken_over_is_closed_on_exec(bench: Bench) -> None:
     giver, taker = bench.worker(), bench.worker()
     give_many(giver, 1, False)
     assert not os.get_inheritable(take(taker).fd)
+
+
+@pytest.mark.parametrize("how", ["put back", "passed back"])
+def test_what_finds_the_pair_full_on_its_way_back_is_served_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """With the requests in its buffer, of which no event tells."""
+    giver = bench.worker()
+    taker = bench.worker(listeners=[bench.listener()], max_connections=1 if how == "put back" else 10)
+    bench.board.room_at = 0
+    _other, running = taker.client()  # has just come: nobody can go
+    client, connection = giver.client()
+    DEADLINES.start(connection, Phase.IDLE, time.monotonic())
+    connection.buffer += REQUEST
+    assert giver.handoff.give(connection, True)
+    send, fillers = taker.handoff._send, []
+
+    def send_too_late(message: bytes, fd: int) -> bool:
+        while True:
+            fillers.append(giver.client())
+            DEADLINES.start(fillers[-1][1], Phase.IDLE, time.monotonic())
+            if not giver.handoff.give(fillers[-1][1], False):
+                return send(message, fd)
+
+    monkeypatch.setattr(taker.handoff, "_send", send_too_late)
+    if how == "put back":
+        taker.worker._shared(taker.handoff.fd, time.monotonic())
+    else:
+        taker.handoff.watch()
+        for _ in range(STUCK_TICKS):
+            taker.watcher._relieve(running)
+        taker.handoff.unwatch()
+    monkeypatch.undo()
+    with taker.running():
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_at_most_16_idle_connections_are_taken_at_a_wake_up(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from workbench import REQUEST, Bench
 
-from paste_unicorn.workers.connection import Phase
+from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.loop import READABLE
 
 IP_MINTTL = 21  # <linux/in.h>
@@ -53,11 +53,42 @@ def test_a_fault_at_a_deadline_costs_that_connection(bench: Bench, caplog: pytes
         connection.buffer += b"GET /half HTT"
         connection.deadline = 0.0
     broken.peer = {}
-    worker.worker._scan(time.monotonic())
+    worker.worker._see_to_overdue(time.monotonic(), [])
     assert good_client.recv(100).startswith(b"HTTP/1.1 408 ")
     assert broken not in worker.clients.by_fd.values()
     assert b"200" not in broken_client.recv(1000)
     assert "one connection is dropped" in caplog.text
+
+
+def test_a_look_at_who_is_overdue_that_was_broken_off_is_begun_again(bench: Bench) -> None:
+    """Whose application is started then may take the loop along (_LoopIsGone, under threads)."""
+    worker = bench.worker()
+    for _ in range(2):
+        worker.client()[1].deadline = 0.0
+    drop = worker.clients.drop
+
+    def drop_and_go(connection: Connection) -> None:
+        drop(connection)
+        raise KeyboardInterrupt
+
+    worker.clients.drop = drop_and_go  # type: ignore[method-assign]
+    for left in (1, 0):
+        assert worker.worker._next_scan <= time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            worker.worker._see_to_overdue(time.monotonic(), [])
+        assert len(worker.clients.by_fd) == left
+    worker.worker._see_to_overdue(time.monotonic(), [])
+    assert worker.worker._next_scan > time.monotonic()
+
+
+def test_who_has_just_sent_something_is_not_overdue(bench: Bench) -> None:
+    worker = bench.worker()
+    client, connection = worker.client()
+    connection.deadline = 0.0
+    worker.worker._see_to_overdue(time.monotonic(), [(connection.fd, READABLE)])
+    assert connection.fd in worker.clients.by_fd
+    worker.worker._see_to_overdue(time.monotonic(), [])
+    assert client.recv(100) == b""
 
 
 def test_a_listener_that_can_t_accept_is_left_alone_for_a_while(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -143,19 +144,47 @@ def test_a_request_that_keeps_the_loop_loses_it(worker: Worker) -> None:
     first = pool.leader
     assert pool.has_free()
     pool.turns += 1
-    pool.inline.append(CONNECTION)
+    first.inline.append(CONNECTION)
     worker.watch()
     wait_for(lambda: len(worker.led_by) == 2, "another thread has the loop")
     assert worker.lent == [(CONNECTION, first)]
-    assert not pool.inline
+    assert not first.inline
     assert pool.leader is not first
     assert pool.wary == WARY_FOR
     wait_for(lambda: pool.is_parked, "nothing runs: nobody watches")
     pool.turns += 1
-    pool.inline.append(CONNECTION)
+    pool.leader.inline.append(CONNECTION)
     assert pool.has_free()
     pool.wake_watcher()
     wait_for(lambda: len(worker.led_by) == 3, "it watches again")
+
+
+def test_what_another_thread_runs_by_now_is_not_lent_to_the_one_that_had_the_loop(worker: Worker) -> None:
+    """The main thread has seen who keeps the loop, and comes to act only after that has passed it on."""
+    pool = worker.pool
+    assert pool.has_free()
+    pool.pass_loop_on()
+    first = pool.leader
+    first.inline.append(CONNECTION)
+    pool.turns += 1
+    assert pool.has_free()
+    with first.lock:
+        worker.watch()
+        wait_for(lambda: is_at(worker._main, "_overtake"), "it acts")
+        first.inline.clear()
+        pool.pass_loop_on()
+        assert pool.has_free()
+        pool.turns += 1
+        pool.leader.inline.append(CONNECTION)
+    wait_for(lambda: worker.lent, "the other one is overtaken instead")
+    assert worker.lent == [(CONNECTION, worker.led_by[1])]
+    assert worker.led_by[1] is not first
+
+
+def is_at(thread: threading.Thread, function: str) -> bool:
+    """Whether this is what a thread runs."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == function
 
 
 def test_one_slow_request_is_chance_and_two_make_the_loop_wary(worker: Worker) -> None:
@@ -172,11 +201,8 @@ def test_one_slow_request_is_chance_and_two_make_the_loop_wary(worker: Worker) -
 
 @pytest.mark.parametrize("is_parked", [False, True])
 def test_the_end_wakes_who_watches_and_says_what_was_wrong(worker: Worker, is_parked: bool) -> None:
-    if not is_parked:
-        worker.pool.inline.append(CONNECTION)
-        assert worker.pool.has_free()
-        assert take_all(worker.pool)
-        worker.pool.inline.clear()
+    assert worker.pool.has_free()
+    worker.pool.pass_loop_on()
     worker.watch()
     if is_parked:
         wait_for(lambda: worker.pool.is_parked, "it is parked")
