@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 from support.client import Answer, BadAnswer, Client, request_bytes
-from support.processes import read_process
-from support.server import Server, wait_for
+from support.processes import standing_still
+from support.server import Server
 
 FOLLOWER = b"GET /answer?%7B%22key%22%3A%22follower%22%7D HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SMALL_PAGE = 600  # bytes
@@ -134,20 +131,6 @@ def ask_each_worker(server: Server, target: str = "/") -> dict[int, Answer]:
     pids = {process.pid for process in server.titled("unicorn: worker")}
     answers = {}
     for pid in sorted(pids):
-        with _stopped(pids - {pid}):
+        with standing_still(pids - {pid}):
             answers[pid] = server.get(target)
     return answers
-
-
-@contextlib.contextmanager
-def _stopped(pids: set[int]) -> Iterator[None]:
-    """These processes stand still. One that is only about to would still be woken for a connection, and nobody else."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        for pid in pids:
-            wait_for(lambda pid=pid: getattr(read_process(pid), "state", "T") == "T", f"{pid} to stop")  # type: ignore[misc]
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)

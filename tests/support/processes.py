@@ -89,8 +89,11 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:
 
 def has_stopped(pid: int) -> bool:
     """Whether all of its threads stand still: one that is about to may still be woken, and keep that to itself."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+    states = []
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # this thread has just ended
+            states.append(path.read_text().rpartition(")")[2].split()[0])
+    return all(state in "TZX" for state in states)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ Found = TypeVar("Found")
 TESTS = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+PATIENCE_S = 20.0  # for whatever should happen at once, on a machine that is busy
 OUTPUT = "output.log"
 APPLICATION = "paste.app_factory = support.apps:make_app"
 
@@ -65,7 +66,7 @@ class Server:
         """All that the server printed so far, on both streams."""
         return self.log.read_text(errors="replace")
 
-    def wait_for_log(self, text: str, timeout_s: float = 10.0, after: int = 0) -> str:
+    def wait_for_log(self, text: str, timeout_s: float = PATIENCE_S, after: int = 0) -> str:
         """Wait until `text` is in the log behind its first `after` characters; gives what is behind them."""
         wait_for(lambda: text in self.log_text()[after:], f"{text!r} in the log", timeout_s)
         return self.log_text()[after:]
@@ -127,7 +128,7 @@ class Server:
                 self.popen.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 problem = f"process {self.pid} did not end {STOP_TIMEOUT_S:g} s after TERM\n{self.report()}"
-        left = wait_until_gone([process.pid for process in self.processes()], 3.0)
+        left = wait_until_gone([process.pid for process in self.processes()], 10.0)
         if left and not problem:
             problem = f"processes were left behind: {left}\n{self.report()}"
         for pid in left:
@@ -259,7 +260,7 @@ def _wait_until_it_answers(server: Server, path: str, daemon: bool) -> None:
     raise ServerProblem(f"no answer in {START_TIMEOUT_S:g} s\n{server.report()}")
 
 
-def wait_for(condition: Callable[[], Found], what: str, timeout_s: float = 10.0) -> Found:
+def wait_for(condition: Callable[[], Found], what: str, timeout_s: float = PATIENCE_S) -> Found:
     """Wait until something is true, and give it. The time is a bound against hanging, not a thing that is tested."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
