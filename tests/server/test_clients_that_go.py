@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.board import board_of
 from support.checks import get, post
 from support.client import chunked
 from support.load import allow_descriptors, crowd
 from support.server import Server, wait_for
 from support.streaming import MOST_THREADS
-
-from paste_unicorn.scoreboard import Scoreboard
 
 APPLICATION = "paste.app_factory = support.streaming:make_app"
 SETTINGS = {"worker_connections": "2000", "loglevel": "info", "timeout": "120"}
@@ -46,16 +44,9 @@ def state(server: Server) -> dict[str, Any]:
     with server.connect(PATIENCE_S) as client:
         client.send(get(HOST, target=b"/state"))
         found: dict[str, Any] = json.loads(client.read_answer().body)
-    for name in os.listdir(f"/proc/{server.pid}/fd"):
-        path = f"/proc/{server.pid}/fd/{name}"
-        if "unicorn-scoreboard" in os.readlink(path):
-            fd = os.open(path, os.O_RDWR)
-            try:
-                slot = Scoreboard.attach(fd).read(0)
-            finally:
-                os.close(fd)
-            return {**found, "running": len(slot.running) + slot.counters["uncelled"]}
-    raise AssertionError("the arbiter has no scoreboard")
+    with board_of(server) as board:
+        slot = board.read(0)
+    return {**found, "running": len(slot.running) + slot.counters["uncelled"]}
 
 
 def wait_until_nothing_is_left(server: Server, before: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.client import Client, Closed, request_bytes
+from support.board import wait_until_it_leaves
+from support.client import Address, Client, Closed, request_bytes
 from support.gates import Gate, client_of, kept_busy, pid_of
 from support.processes import is_alive, send_signal
 from support.server import Server, serve, wait_for
@@ -47,17 +48,18 @@ def retire(pid: int) -> None:
     wait_for(lambda: not is_alive(pid), "the worker is gone")
 
 
-def accepts(server: Server) -> bool:
-    """Whether anybody answers a new client."""
-    with server.connect() as client:
-        client.send(request_bytes("GET", "/pid"))
-        return not client.is_silent(0.2)
-
-
 def begin_to_retire(pid: int, probe: Client) -> None:
     """Tell a busy worker to go, and wait until it knows: an idle connection of its own has gone to somebody else."""
     send_signal(pid, signal.SIGTERM)
     wait_for(lambda: pid_of(probe) != pid, "what can travel has gone")
+
+
+def is_refused(address: Address) -> bool:
+    try:
+        Client(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def workers(server: Server) -> list[int]:
@@ -188,7 +190,7 @@ def test_without_handoff_the_next_answer_is_the_last(worker_class: str) -> None:
         gate = Gate(server)
         gate.occupy(client)
         send_signal(pid, signal.SIGTERM)
-        wait_for(lambda: not accepts(server), "it knows")
+        wait_until_it_leaves(server, pid)
         gate.open()
         assert client.read_answer().closes
         client.expect_end()
@@ -243,8 +245,7 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
                 assert pid_of(client) != pid
             address, server.address = server.address, str(socket_path)
             assert server.get("/").body == b"ready\n"
-            with pytest.raises(ConnectionRefusedError):
-                Client(address)
+            wait_for(lambda: is_refused(address), "nobody listens there")
 
 
 def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str) -> None:
@@ -332,6 +333,7 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_tha
         wait_for(lambda: not is_alive(oldest), "the worker is gone")
         client.send(request_bytes("GET", "/pid"))
         two_workers.signal(signal.SIGTERM)
+        wait_until_it_leaves(two_workers, youngest)
         assert client.is_silent()
         gate.open()
         assert busy.read_answer().closes
@@ -343,7 +345,8 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_tha
 
 def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
     """A registration in a shared epoll object would outlive the hand-off."""
-    wait_for(lambda: len(two_workers.titled("unicorn: template")) == 1, "workers have titles of their own")
-    (template,) = two_workers.titled("unicorn: template")
+    (template,) = wait_for(
+        lambda: len(found := two_workers.titled("unicorn: template")) == 1 and found, "workers have titles of their own"
+    )
     links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]
     assert not any("eventpoll" in link for link in links), links
