@@ -173,9 +173,13 @@ def test_close_is_called_once_when_the_client_has_gone(server: Server, kind: str
     client = server.connect(timeout_s=10)
     client.send(request_bytes("GET", script(key=key, kind=kind, blocks=["x" * 50] * 40)) * 50)
     client.reset()
-    wait_for(lambda: events(server, key).count("call") == events(server, key).count("close"), f"{key} is closed")
-    recorded = events(server, key)
-    assert recorded.count("close") == recorded.count("call") <= 50
+
+    def closed() -> tuple[int] | None:
+        recorded = events(server, key)
+        calls = recorded.count("call")
+        return (calls,) if calls == recorded.count("close") and recorded == events(server, key) else None
+
+    assert wait_for(closed, f"{key} is closed")[0] <= 50
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

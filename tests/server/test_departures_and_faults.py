@@ -22,8 +22,7 @@ def how_it_ended(server: Server, target: str) -> str:
         text = (server.directory / "access.log").read_text()
         return [found for found in map(json.loads, text.splitlines()) if found["path"] == target]
 
-    wait_for(lines, f"a line for {target}")
-    return lines()[-1]["how"]
+    return wait_for(lines, f"a line for {target}")[-1]["how"]
 
 
 def go_away(server: Server, target: str) -> None:

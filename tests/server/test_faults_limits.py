@@ -56,7 +56,7 @@ def test_a_fork_that_fails_is_tried_again_more_and_more_slowly_until_there_is_ro
             log = server.wait_for_log("the next try is in 0.8 s")
             tries = [line.partition("[ERROR] ")[2] for line in log.splitlines() if "fork" in line]
             why = "Could not fork a worker (Resource temporarily unavailable); the next try is in"
-            assert tries == [f"{why} {delay} s" for delay in ("0.1", "0.2", "0.4", "0.8")]
+            assert tries[:4] == [f"{why} {delay} s" for delay in ("0.1", "0.2", "0.4", "0.8")]
             assert server.get("/pid").status == 200
             (group / "pids.max").write_text("max")
             wait_for(lambda: len(pids(server, "worker")) == 2, "the replacement")

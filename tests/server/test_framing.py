@@ -253,13 +253,12 @@ def test_body_cut_off_is_an_error_in_the_read_and_never_a_shorter_body(server: S
         else:
             client.reset()
 
-    def is_over() -> bool:
+    def over() -> tuple[list[str]] | None:
         recorded = events(server, key)
-        return not recorded or recorded[-1].startswith(("raised", "complete"))
+        return (recorded,) if not recorded or recorded[-1].startswith(("raised", "complete")) else None
 
     # The application need not have been called: a small body is waited for outside it, a reset may overtake the head.
-    wait_for(is_over, f"the application's read of {key} ends")
-    recorded = events(server, key)
+    (recorded,) = wait_for(over, f"the application's read of {key} ends")
     assert not any("complete" in event for event in recorded), recorded
     if recorded:
         assert recorded[-1].startswith("raised"), recorded

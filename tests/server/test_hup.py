@@ -421,8 +421,6 @@ def test_ten_in_a_row_end_in_one_newest_generation(tmp_path: Path) -> None:
         wait_for(lambda: running.loaded()["code"] == "the 9th", "the newest code")
         wait_for(lambda: len(running.pids()) == 4, "one generation alone")
         log = running.log()
-        newest = len(running.pids())
-        assert newest == 4
         assert running.arbiters() == [running.server.pid]
         assert log.count("Loading generation") <= 10
         assert errors(log) == []
@@ -541,7 +539,7 @@ def test_a_daemon_s_later_templates_write_into_the_runner_s_log(tmp_path: Path) 
             assert (running.server.directory / "the.pid").read_text().strip() == str(running.pid)
         finally:
             os.kill(running.pid, signal.SIGTERM)
-            assert wait_until_gone([running.pid], 5.0) == []
+            assert wait_until_gone([running.pid], 10.0) == []
         assert not (running.server.directory / "the.pid").exists()
 
 
@@ -556,7 +554,7 @@ def test_a_hup_under_a_reloader_does_no_harm(runner: str, tmp_path: Path) -> Non
         assert "Traceback" not in running.log()[start:]
         running.server.signal(signal.SIGINT if runner == "paster" else signal.SIGTERM)
         running.server.wait()
-        wait_for(lambda: not running.server.processes(), "all to be gone", 3.0)
+        wait_for(lambda: not running.server.processes(), "all to be gone")
 
 
 def _stock(running: Site) -> str:

@@ -36,7 +36,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(folder) as running:
         files = open_files(running.pid)
         yield running
-        assert open_files(running.pid) == files
+        wait_for(lambda: open_files(running.pid) == files, "the arbiter to have as few files open as before")
         assert "Generation " in running.reload()
         assert running.loaded()["code"] == "first"
 
@@ -145,15 +145,15 @@ HOOKS = [
     ("post_fork", "leaves", ["has a worker that died before it was ready", "SystemExit: 7", "in leaves"]),
     ("post_fork", "ends", ["has a worker that died before it was ready", "has ended with exit code 9"]),
     ("post_worker_init", "leaves_too", ["has a worker that died before it was ready", "SystemExit: 8"]),
-    ("post_fork", "sleeps", ["has a worker that was not ready within boot_timeout (1 s)"]),
+    ("post_fork", "sleeps", ["has a worker that was not ready within boot_timeout (2 s)"]),
     ("pre_fork", "leaves", ["has lost its template, which has ended with exit code 1 while its workers started"]),
-    ("pre_fork", "sleeps", ["has not forked a worker within boot_timeout (1 s)"]),
+    ("pre_fork", "sleeps", ["has not forked a worker within boot_timeout (2 s)"]),
 ]
 
 
 @pytest.mark.parametrize(("name", "hook", "said"), HOOKS)
 def test_workers_that_die_at_birth_or_are_never_ready(good: Site, name: str, hook: str, said: list[str]) -> None:
-    good.set(f"{name} = hooks_of_the_test.{hook}", *(["boot_timeout = 1"] if hook == "sleeps" else []))
+    good.set(f"{name} = hooks_of_the_test.{hook}", *(["boot_timeout = 2"] if hook == "sleeps" else []))
     # A template that a hook ends has to say so by itself.
     refused(good, *said, entries=2 if (name, hook) == ("pre_fork", "leaves") else 1)
     if hook == "sleeps":
