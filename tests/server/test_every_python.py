@@ -29,6 +29,7 @@ def make_app(global_conf):
 def naps(folder):
     yield b"good night"
     try:
+        (folder / "asleep").touch()
         while True:
             time.sleep(PAUSE_S)
     finally:
@@ -83,6 +84,7 @@ def test_who_sleeps_for_a_client_that_has_gone_is_woken(worker_class: str, loud:
         with server.connect() as client:
             client.send(request_bytes("GET", "/naps"))
             assert client.read_head()[0] == 200
+            wait_for((server.directory / "asleep").exists, "the application to sleep")
             client.reset()
         wait_for((server.directory / "woken").exists, "the application to be woken")
         assert server.get("/").body == b"hello"
