@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.changing import changing_site
 from support.kills import cost_of, kill
-from support.traffic import NOTHING, STEADY, Traffic, idle
+from support.traffic import STEADY, Traffic, idle
 
 WORKER_CLASSES = ("sync",)
 
@@ -41,8 +41,9 @@ def test_a_template_that_is_killed_with_a_worker_costs_only_what_the_worker_held
             site.wait_for_generation(2)
             traffic.some_more(300)
             report = traffic.finish()
-        cost = cost_of(report, kills, within_s=2.0)
+        cost = cost_of(report, kills, within_s=10.0)
         assert cost.unexplained == []
         assert cost.under_way <= 1
-        assert report["new"].losses in (NOTHING, ({"Connection reset by peer": 1}, 0, 0))
+        failed, refused, closed = report["new"].losses
+        assert (sum(failed.values()) <= 1, refused, closed) == (True, 0, 0), failed
         assert report.first_seen("v2 ") is not None
