@@ -10,7 +10,7 @@ from support.checks import get, is_cut, post, script
 from support.client import request_bytes
 from support.server import Server, wait_for
 
-SETTINGS = {"accesslog": "{directory}/access.log", "access_log_format": "json", "header_timeout": "1"}
+SETTINGS = {"accesslog": "{directory}/access.log", "access_log_format": "json", "header_timeout": "2"}
 HOST = b"Host: localhost"
 
 

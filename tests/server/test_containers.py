@@ -68,7 +68,7 @@ def test_the_stop_of_a_container_finishes_what_runs_and_exits_with_0() -> None:
             send_signal(arbiter, signal.SIGTERM)
             assert client.read_answer().body == b"slept"
         assert server.wait() == 0
-        assert wait_until_gone(everyone, 5.0) == []
+        assert wait_until_gone(everyone, 10.0) == []
         assert server.log_text().rstrip().endswith(" 0 lost")
 
 
@@ -120,5 +120,5 @@ def test_a_killed_arbiter_takes_all_with_it() -> None:
     with container() as (server, arbiter):
         everyone = [process.pid for process in server.processes()]
         send_signal(arbiter, signal.SIGKILL)
-        assert wait_until_gone(everyone, 5.0) == []
+        assert wait_until_gone(everyone, 10.0) == []
         server.popen.wait()

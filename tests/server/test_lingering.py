@@ -57,7 +57,7 @@ def test_a_slow_reader_that_still_sends_gets_all_of_its_answer(server: Server) -
             while received < ANSWER:
                 received += len(client.read_exactly(min(60_000, ANSWER - received)))
                 time.sleep(0.04)
-            assert time.monotonic() - began > 3 * SILENT_S, "it was slow"
+            assert time.monotonic() - began > 2 * SILENT_S, "it was slow"
 
 
 def test_a_client_that_reads_when_it_has_sent_all_is_told_that_it_was_too_much(worker_class: str) -> None:
@@ -67,7 +67,7 @@ def test_a_client_that_reads_when_it_has_sent_all_is_told_that_it_was_too_much(w
         client.send(post(b"Content-Length: 2000000"))
         for _ in range(20):
             client.send(b"z" * 100_000)
-            time.sleep(0.1)
+            time.sleep(SILENT_S / 16)
         assert client.read_answer().status == 413
 
 

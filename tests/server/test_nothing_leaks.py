@@ -65,7 +65,6 @@ def test_no_descriptor_is_left_behind(server: Server, name: str, ending: str) ->
                 client.reset()
             elif ending == "half-closed":
                 client.end_quietly()
-                client.sock.settimeout(5)
                 client.read_to_the_last()
     wait_for(lambda: descriptors(server) <= before, "the worker has as few descriptors as before")
 

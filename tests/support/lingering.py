@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from paste_unicorn.workers import deadlines, lingering
 
-SILENT_S, MOST_S = 0.5, 3.0
+SILENT_S, MOST_S = 0.8, 3.0
 
 
 def make_app(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
