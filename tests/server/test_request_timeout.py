@@ -52,8 +52,7 @@ def access_line(server: Server, text: str) -> dict[str, object]:
     def found() -> list[str]:
         return [line for line in (server.directory / "access.log").read_text().splitlines() if text in line]
 
-    wait_for(found, f"a line with {text}")
-    (line,) = found()
+    (line,) = wait_for(found, f"a line with {text}")
     made: dict[str, object] = json.loads(line)
     return made
 
@@ -72,10 +71,10 @@ def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced
         ask(client, f"{target}&end={tmp_path / 'end'}")
         check_is_504(client)
         name = target.partition("?")[0]
-        log = server.wait_for_log("innermost call last")
+        log = server.wait_for_log(f"in do_{name}")
         assert re.search(rf'"GET /{name}\S* HTTP/1.1" of 127.0.0.1 has run for \d+\.\d s \(request_timeout\): ', log)
         assert "it is answered with 504" in log
-        assert f"in do_{name}" in log
+        assert "innermost call last" in log
         server.wait_for_log(f"(pid {pid}) retires: a request has run for too long (request_timeout)")
         wait_for_successor(server, pid)
         line = access_line(server, f"/{name}")
@@ -137,10 +136,11 @@ def test_an_answer_that_has_begun_is_cut(worker_class: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
-def test_a_greenlet_that_was_interrupted_runs_nothing_more(worker_class: str) -> None:
+def test_a_greenlet_that_was_interrupted_runs_nothing_more(worker_class: str, tmp_path: Path) -> None:
     """What its application waited for may call it yet: that must not hit another request."""
     with limited(worker_class) as server, server.connect(timeout_s=20.0) as other, server.connect() as client:
-        ask(other, "fate?s=8")
+        ask(other, f"fate?s=8&touch={tmp_path / 'begun'}")
+        wait_for((tmp_path / "begun").exists, "somebody looks on")
         ask(client, "sleep?s=60")
         assert client.read_answer().status == 504
         assert other.read_answer().body == b"dead"
@@ -217,7 +217,7 @@ def test_a_connection_that_was_taken_over_has_no_deadline(worker_class: str) -> 
 
 
 def test_requests_that_end_in_time_are_not_touched(worker_class: str) -> None:
-    with limited(worker_class) as server, server.connect() as client:
+    with limited(worker_class, request_timeout="2") as server, server.connect() as client:
         pid = pid_of(server)
         for _ in range(8):
             ask(client, "sleep?s=0.3")
