@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,7 +221,7 @@ def test_a_dead_unix_socket_is_replaced_and_a_live_one_refused() -> None:
         assert "another process listens there" in said
         assert server.get("/pid").status == 200
         os.kill(server.pid, signal.SIGKILL)
-        wait_until_gone([one.pid for one in server.processes()], 2.0)
+        assert wait_until_gone([one.pid for one in server.processes()], 10.0) == []
         assert path.exists()
         with serve(settings={"workers": "1", "bind": f"unix:{path}"}, app=APP) as second:
             assert second.get("/pid").status == 200
@@ -233,7 +232,7 @@ def test_several_addresses_are_served_by_all_workers() -> None:
     other = free_port()
     with serve(settings={"workers": "1", "bind": f"127.0.0.1:{{port}}, 127.0.0.1:{other}"}, app=APP) as server:
         for port in (server.port, other):
-            with socket.create_connection(("127.0.0.1", port), timeout=5.0) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=10.0) as client:
                 client.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
                 assert b" 200 OK" in client.recv(4096)
 
@@ -252,7 +251,7 @@ def test_a_socket_that_was_handed_over_is_served_and_left_to_its_holder(tmp_path
             popen.send_signal(signal.SIGTERM)
             assert popen.wait(10) == 0
         # Nobody accepts now, but the queue is still the holder's.
-        with socket.create_connection(held.getsockname(), timeout=1.0):
+        with socket.create_connection(held.getsockname(), timeout=10.0):
             pass
 
 
@@ -272,7 +271,7 @@ def test_workers_become_the_user_and_give_up_root_s_groups() -> None:
         # The kernel still ends them with the arbiter.
         all_of_them = [one.pid for one in server.processes()]
         os.kill(server.pid, signal.SIGKILL)
-        assert wait_until_gone(all_of_them, 5.0) == []
+        assert wait_until_gone(all_of_them, 10.0) == []
         server.popen.wait()
 
 
@@ -288,7 +287,7 @@ def ended(pid_file: Path) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             pid = int(pid_file.read_text())
             os.kill(pid, signal.SIGTERM)
-            if wait_until_gone([pid], 5.0):
+            if wait_until_gone([pid], 10.0):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -307,7 +306,7 @@ def test_daemon_goes_to_the_background_and_stops() -> None:
         for number in (0, 1, 2):
             assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
         os.kill(pid, signal.SIGTERM)
-        assert wait_until_gone([pid], 5.0) == []
+        assert wait_until_gone([pid], 10.0) == []
         wait_for(lambda: not server.processes(), "all to be gone")
         assert not pid_file.exists()
         assert "Stopped (TERM)" in log.read_text()
@@ -328,13 +327,12 @@ def test_the_runner_s_daemon_starts_tells_its_status_and_stops(runner: str) -> N
                 assert run_command(server, "--status", "--pid-file", "the.pid").returncode == 0
                 again = run_command(server, "--daemon", "--pid-file", "the.pid")
                 assert "already running" in again.stdout
-                began = time.monotonic()
                 assert run_command(server, "--stop-daemon", "--pid-file", "the.pid").returncode == 0
-                assert time.monotonic() - began < 4.0
+                # After ten seconds paster would send TERM.
                 assert "Stopped (INT)" in (server.directory / "the.log").read_text()
             else:
                 os.kill(pid, signal.SIGTERM)
-            assert wait_until_gone([pid], 5.0) == []
+            assert wait_until_gone([pid], 10.0) == []
             wait_for(lambda: not server.processes(), "all to be gone")
             assert not pid_file.exists()
 

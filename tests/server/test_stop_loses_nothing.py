@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+from support.board import wait_until_it_leaves
 from support.checks import get
 from support.client import request_bytes
 from support.load import Hurried, in_threads
@@ -83,7 +84,8 @@ def test_request_that_runs_is_finished_before_the_server_stops(worker_class: str
         client.send(request_bytes("GET", f"/wait-for-file?path={gate}"))
         wait_for(gate.with_suffix(".waiting").exists, "the application runs")
         server.signal(signal.SIGTERM)
-        assert client.is_silent(0.5)
+        wait_until_it_leaves(server, int(gate.with_suffix(".waiting").read_text()))
+        assert client.is_silent()
         gate.touch()
         answer = client.read_answer()
         assert (answer.body, answer.closes) == (b"it is there\n", True)

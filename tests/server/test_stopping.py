@@ -30,7 +30,7 @@ def begin(server: Server, path: str, tmp_path: Path) -> object:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_graceful_stop_finishes_what_runs_and_exits_0(number: signal.Signals, tmp_path: Path) -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
-        client = begin(server, "/sleep?s=1", tmp_path)
+        client = begin(server, "/sleep?s=2", tmp_path)
         server.signal(number)
         answer = client.read_answer("GET")  # type: ignore[attr-defined]
         assert answer.body == b"slept"
@@ -41,10 +41,10 @@ def test_a_graceful_stop_finishes_what_runs_and_exits_0(number: signal.Signals, 
 
 def test_int_that_comes_again_and_again_stays_graceful(tmp_path: Path) -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
-        client = begin(server, "/sleep?s=2", tmp_path)
+        client = begin(server, "/sleep?s=1.5", tmp_path)
         for _ in range(6):
             server.signal(signal.SIGINT)
-            time.sleep(0.2)
+            time.sleep(0.1)
         assert client.read_answer("GET").body == b"slept"  # type: ignore[attr-defined]
         assert server.wait() == 0
 
@@ -161,7 +161,9 @@ def test_ctrl_c_in_a_terminal_is_one_clean_line_and_exit_code_0(runner: str, bus
     assert os.waitstatus_to_exitcode(status) == 0
     lines = [line for line in said.replace("^C", "").splitlines() if line.strip()]
     assert len(lines) == 1, said
-    assert "Stopped (Ctrl-C) after 0." in lines[0]
+    stopped = re.search(r"Stopped \(Ctrl-C\) after (\d+\.\d+) s", lines[0])
+    assert stopped is not None, said
+    assert float(stopped[1]) < 10.0
 
 
 def _ctrl_c(terminal: int) -> str:

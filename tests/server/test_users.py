@@ -79,7 +79,7 @@ def test_all_processes_of_all_generations_are_of_the_user_and_nothing_outlives_t
         # Without root's rights the kernel still ends them with the arbiter.
         all_of_them = [one.pid for one in server.processes()]
         os.kill(server.pid, signal.SIGKILL)
-        assert wait_until_gone(all_of_them, 5.0) == []
+        assert wait_until_gone(all_of_them, 10.0) == []
         server.popen.wait()
 
 
