@@ -41,7 +41,8 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_connection_of_a_killed_worker_ends_at_once_in_whatever_state_it_is(state: str) -> None:
-    with serve(settings={"workers": "2", "keepalive": "60"}, app=APP) as server:
+    settings = {"workers": "2", "keepalive": "60", "handoff": "off"}  # each connection stays where it is
+    with serve(settings=settings, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         with server.connect(SOON_S) as client, server.connect(SOON_S) as other:
             victim = worker_of(client)

@@ -117,8 +117,9 @@ def test_a_pool_that_gets_nowhere_says_so_once() -> None:
     with small_pool() as server, contextlib.ExitStack() as stack:
         pid = pid_of(server)
         clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(THREADS + 1)]
-        for number, client in enumerate(clients):
-            ask(client, f"/sleep?s={3 * TIMEOUT_S}&number={number}")
+        for number, client in enumerate(clients[:THREADS]):
+            ask(client, f"/sleep?s={2.5 * TIMEOUT_S}&number={number}")
+        ask(clients[THREADS], "/ready")
         log = server.wait_for_log(FULL)
         server.wait_for_log("in do_sleep")
         assert f"for {TIMEOUT_S} s (timeout)" in log
@@ -126,7 +127,7 @@ def test_a_pool_that_gets_nowhere_says_so_once() -> None:
         assert "`request_timeout`" in log
         for number in range(THREADS):
             assert f'number={number} HTTP/1.1" of 127.0.0.1, since ' in log
-        assert [client.read_answer().body for client in clients[:THREADS]] == [b"slept"] * THREADS
+        assert [client.read_answer().body for client in clients] == [*[b"slept"] * THREADS, b"ready\n"]
         assert server.log_text().count(FULL) == 1
         assert pid_of(server) == pid
 

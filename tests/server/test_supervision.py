@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -111,13 +112,13 @@ def test_the_workers_of_a_killed_template_go_on_until_those_of_the_next_one_are_
         first = json.loads(server.get("/loaded").body)
         with server.connect() as client:
             client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            held_by = client.read_answer("GET").body
+            assert int(client.read_answer("GET").body) in before
             hang.touch()
             kill(template(server))
             server.wait_for_log("its workers go on until those of a new one are ready")
             for _ in range(20):
                 client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert client.read_answer("GET").body == held_by
+                assert int(client.read_answer("GET").body) in before
                 assert pid_of_answer(server) in before
             assert workers(server) == before
         hang.unlink()
@@ -186,8 +187,8 @@ def test_a_template_that_can_t_load_says_why_and_is_tried_again_while_the_worker
         server.wait_for_log("[INFO] Serving ")
         fail.touch()
         kill(template(server))
-        log = server.wait_for_log("this application can't be loaded today")
-        assert "the next try is in 0.5 s" in log
+        server.wait_for_log("this application can't be loaded today")
+        server.wait_for_log("the next try is in 0.5 s")
         assert server.get("/pid").status == 200
         fail.unlink()
         server.wait_for_log("has loaded the application")
@@ -214,7 +215,7 @@ def orphans(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-GONE_S = 2.0  # a twentieth of it on a quiet machine; what was busy took longer without the life pipe
+GONE_S = 10.0  # a hundredth of it on a quiet machine; without the life pipe what was busy went on to its end
 
 
 @pytest.mark.parametrize("busy", ["/sleep?s=60", "/spin?s=60", "/hold?s=60"])
@@ -278,7 +279,7 @@ def test_a_foreign_child_of_the_arbiter_is_reaped_quietly() -> None:
         for worker in workers(server):  # so that it becomes the arbiter's
             kill(worker)
         wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the foreign child to be reaped")
-        assert str(pid) not in server.log_text()
+        assert not re.search(rf"\b{pid}\b", server.log_text())
 
 
 def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp_path: Path) -> None:
@@ -307,14 +308,14 @@ def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: P
 
 
 def test_an_idle_worker_is_never_overdue() -> None:
-    with two_workers(timeout="1") as server:
+    with two_workers(timeout="2") as server:
         first = workers(server)
-        time.sleep(3.0)
+        time.sleep(3.5)  # nothing shows that nothing happens
         assert workers(server) == first
 
 
 def test_a_slow_request_within_timeout_is_not_disturbed() -> None:
-    with two_workers(timeout="3") as server:
+    with two_workers(timeout="4") as server:
         assert server.get("/sleep?s=2").body == b"slept"
         assert "no progress" not in server.log_text()
 
@@ -322,11 +323,8 @@ def test_a_slow_request_within_timeout_is_not_disturbed() -> None:
 def test_workers_that_die_at_birth_come_more_and_more_slowly_and_a_stop_ends_it() -> None:
     settings = {"workers": "2", "post_fork": "support.supervised.never_boots"}
     with serve(settings=settings, app=APP, ready=None) as server:
-        server.wait_for_log("the next try is in")
-        time.sleep(2.0)
-        log = server.log_text()
-        tries = log.count("before it was ready; the next try is in")
-        assert 3 <= tries <= 6
+        log = server.wait_for_log("the next try is in 0.8 s")
+        assert re.findall(r"before it was ready; the next try is in (\S+) s", log)[:4] == ["0.1", "0.2", "0.4", "0.8"]
         assert log.count("\n") < 12
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
@@ -336,13 +334,15 @@ def test_ttin_and_ttou_make_one_worker_more_and_one_fewer_but_never_none() -> No
     with two_workers() as server:
         server.signal(signal.SIGTTIN)
         wait_for(lambda: len(workers(server)) == 3, "a third worker")
-        for _ in range(4):
+
+        def one_fewer() -> bool:  # signals that come faster than they are looked at are one
             server.signal(signal.SIGTTOU)
-            time.sleep(0.1)
+            return "it stays" in server.log_text()
+
+        wait_for(one_fewer, "the last one to stay")
         wait_for(lambda: len(workers(server)) == 1, "one worker")
         time.sleep(0.3)
         assert len(workers(server)) == 1
-        assert "it stays" in server.log_text()
         assert server.get("/pid").status == 200
 
 
@@ -356,8 +356,10 @@ def test_usr1_reopens_the_logs_everywhere() -> None:
         server.signal(signal.SIGUSR1)
         wait_for(error.exists, "a new error log")
         wait_for(lambda: "Reopened the log files (USR1)" in error.read_text(), "the line in the new file")
-        wait_for(lambda: b"200" in _asked(server) and "GET /pid" in access.read_text(), "lines in the new access log")
         first = workers(server)
+        wait_for(lambda: all(has_open(pid, access) for pid in first), "the workers to have the new one")
+        assert server.get("/pid").status == 200
+        wait_for(lambda: "GET /pid" in access.read_text(), "a line in the new access log")
         kill(first[0])  # one that is forked afterwards writes there too
         wait_for(lambda: first[0] not in workers(server) and len(workers(server)) == 2, "a replacement")
         old = (server.directory / "access.1").read_text()
@@ -367,8 +369,8 @@ def test_usr1_reopens_the_logs_everywhere() -> None:
         assert (server.directory / "access.1").read_text() == old
 
 
-def _asked(server: Server) -> bytes:
-    return str(server.get("/pid").status).encode()
+def has_open(pid: int, path: Path) -> bool:
+    return any(os.path.realpath(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_winch_lets_all_workers_retire_and_ttin_brings_one_back() -> None:

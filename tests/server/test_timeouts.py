@@ -69,10 +69,10 @@ def test_idle_connection_is_closed_without_a_word(server: Server) -> None:
 
 def test_connection_that_is_used_now_and_then_stays_open(server: Server) -> None:
     with server.connect() as client:
-        for _ in range(4):
+        for _ in range(5):
             client.send(get(HOST))
             assert client.read_answer().status == 200
-            time.sleep(0.4)
+            time.sleep(0.25)
 
 
 STUCK = {
@@ -96,9 +96,9 @@ def test_slow_body_that_keeps_coming_is_served(server: Server) -> None:
     """The deadline is between bytes: a client with a slow line is no attacker."""
     with server.connect() as client:
         client.send(post(b"Content-Length: 100000", target=b"/count?slow"))
-        for _ in range(4):
-            client.send(b"x" * 25_000)
-            time.sleep(0.4)
+        for _ in range(5):
+            client.send(b"x" * 20_000)
+            time.sleep(0.25)
         assert client.read_answer().body == b"100000"
 
 
