@@ -96,8 +96,8 @@ class Site:
         """Wait until a generation that began behind this place of the log serves alone."""
         wait_for(lambda: _SERVES.search(self.log()[start:]) or _FAILED in self.log()[start:], "a reload", timeout_s)
         assert _FAILED not in self.log()[start:], self.log()
-        serving = _SERVES.findall(self.log()[start:])[-1]
-        wait_for(lambda: self._templates() <= {serving}, "the template before to be gone", timeout_s)
+        serving = int(_SERVES.findall(self.log()[start:])[-1])
+        wait_for(lambda: all(one >= serving for one in self._templates()), "the template before to be gone", timeout_s)
         return self.log()[start:]
 
     def fail(self, timeout_s: float = 20.0) -> str:
@@ -134,10 +134,10 @@ class Site:
     def templates(self) -> list[int]:
         return [process.pid for process in self.server.titled("unicorn: template")]
 
-    def _templates(self) -> set[str]:
+    def _templates(self) -> list[int]:
         """Generations of those of this arbiter."""
         found = self.server.titled("unicorn: template")
-        return {one.title.rpartition(" g")[2] for one in found if one.parent == self.pid}
+        return [int(one.title.rpartition(" g")[2]) for one in found if one.parent == self.pid]
 
 
 _SERVES = re.compile(r"Generation (\d+) serves \(")
