@@ -181,4 +181,5 @@ def test_the_progress_of_an_upload_is_seen_through_a_proxy_that_does_not_collect
             wait_for(lambda said=said: told() == said, f"{said}")  # type: ignore[misc]
         client.send(b"x" * 10_000)
         assert client.read_answer().body == b"50000"
-        assert told() == {"state": "done", "received": 50_000, "size": 50_000}
+        done = {"state": "done", "received": 50_000, "size": 50_000}  # said a moment after the answer has left
+        wait_for(lambda: told() == done, f"{done}")

@@ -28,8 +28,8 @@ def test_it_says_what_it_got(harbour: Server) -> None:
     answer = harbour.get(f"/files?X-Progress-ID={ID}", method="POST", body=body)
     got = json.loads(answer.body)
     assert (got["size"], got["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
-    told = harbour.get(f"/progress?X-Progress-ID={ID}")
-    assert json.loads(told.body) == {"state": "done", "received": len(body), "size": len(body)}
+    done = {"state": "done", "received": len(body), "size": len(body)}  # said a moment after the answer has left
+    wait_for(lambda: json.loads(harbour.get(f"/progress?X-Progress-ID={ID}").body) == done, f"{done}")
 
 
 def test_the_upload_page_and_its_files_are_there(harbour: Server) -> None:

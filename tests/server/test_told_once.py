@@ -25,8 +25,9 @@ def told(path: Path) -> str:
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_who_was_told_tidies_up_in_peace(server: Server, log_start: int, tmp_path: Path, how: str) -> None:
     """By an error of a read, of a write, or by the end of its iterable."""
+    begun = tmp_path / "begun"
     requests = {
-        name: request_bytes(method, f"/{name}?s={TIDY_S}&tell={tmp_path / name}", fields) + body
+        name: request_bytes(method, f"/{name}?s={TIDY_S}&tell={tmp_path / name}&begun={begun}", fields) + body
         for name, method, fields, body in (
             ("read", "POST", LARGE, FIRST), ("write", "GET", (), b""), ("items", "GET", (), b""),
         )
@@ -37,7 +38,7 @@ def test_who_was_told_tidies_up_in_peace(server: Server, log_start: int, tmp_pat
             client.send(requests[name])
             if name != "read":
                 client.read_head()
-        assert server.get("/ready").body == b"ready\n"
+        wait_for(begun.exists, "the body to be read")
         for client in clients.values():
             getattr(client, how)()
     assert {name: told(tmp_path / name) for name in requests} == dict.fromkeys(requests, "in peace")
@@ -59,9 +60,10 @@ def test_who_has_given_all_of_its_answer_works_on_in_peace(
 def test_what_a_thread_of_the_application_was_told_the_others_learn_too(server: Server, tmp_path: Path) -> None:
     """The one that reads does; the one that runs the request waits for something else."""
     with server.connect() as client:
-        target = f"/apart?s=0.1&tell={tmp_path / 'reader'}&ended={tmp_path / 'ended'}"
+        begun = tmp_path / "begun"
+        target = f"/apart?s=0.1&tell={tmp_path / 'reader'}&ended={tmp_path / 'ended'}&begun={begun}"
         client.send(request_bytes("POST", target, LARGE) + FIRST)
-        assert server.get("/ready").body == b"ready\n"
+        wait_for(begun.exists, "the body to be read")
         client.reset()
     assert told(tmp_path / "reader") == "in peace"
     assert told(tmp_path / "ended") == "it has ended"

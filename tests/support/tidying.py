@@ -38,9 +38,11 @@ def do_ready(query: Query, environ: Environ, start_response: StartResponse) -> I
 
 
 def do_read(query: Query, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """How much was read."""
+    """How much was read; `begun` is made before."""
     size = 0
     try:
+        if "begun" in query:
+            tell(query["begun"], "it reads")
         while piece := environ["wsgi.input"].read1():
             size += len(piece)
     except OSError:
