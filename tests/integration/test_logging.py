@@ -27,7 +27,7 @@ def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
             path.rename(path.with_suffix(".log.1"))
         server.signal(signal.SIGUSR1)
         wait_for(access.exists, "a new access log")
-        pids = {worker.pid for worker in server.titled("unicorn: worker")}
+        pids = set(wait_for(lambda: len(found := _workers(server)) == 2 and found, "two workers"))
 
         def every_worker_writes_anew() -> bool:
             server.get("/after")
@@ -39,7 +39,7 @@ def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
         old, new = access.with_suffix(".log.1").read_text(), access.read_text()
         assert len(re.findall("/before/", old)) == 20
         assert "/last" in new
-        assert pids == {worker.pid for worker in server.titled("unicorn: worker")}
+        assert pids == set(_workers(server))
 
 
 def _opened(pid: int, path: Path) -> bool:
@@ -156,4 +156,5 @@ def test_a_request_that_dies_with_its_worker_has_its_line_in_both_logs(
         line = f'127.0.0.1 "GET {target} HTTP/1.1" - {how}\n'
         wait_for(lambda: line in access.read_text(), "its line in the access log")
         assert access.read_text().count(target) == 1
+        server.wait_for_log(f'"GET {target} HTTP/1.1" since ')
         assert server.log_text().count(f'"GET {target} HTTP/1.1" since ') == 1

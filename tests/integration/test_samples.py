@@ -40,7 +40,7 @@ def test_hello_greets_under_every_runner(runner: str, sample: Pick) -> None:
     with serve(hello.ini, port=hello.port, runner=runner) as server:
         assert b"<h1>Hello, world</h1>" in server.get("/").body
         assert "<h1>Hello, Zoë &lt;3</h1>" in server.get("/Zo%C3%AB%20%3C3").body.decode()
-        assert len(server.titled("unicorn: worker")) == 2
+        wait_for(lambda: len(server.titled("unicorn: worker")) == 2, "two workers")
 
 
 def test_hello_by_a_relative_path_from_the_folder_above_as_the_readme_says(sample: Pick) -> None:
