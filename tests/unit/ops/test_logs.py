@@ -482,6 +482,6 @@ def test_a_full_disk_under_the_logs_neither_raises_nor_waits(set_up: SetUp, plac
         for _ in range(100):
             logs.error.error("lost")
             logs.access.write(served)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
     assert len(lines(place.console)) == 1
     assert "No space left on device" in lines(place.console)[0]

@@ -126,6 +126,6 @@ def test_a_daemon_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
         begun = time.monotonic()
         for _ in range(2000):
             sink.write(logging.INFO, "line")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         assert len(said) == 1
         sink.reopen()

@@ -17,7 +17,7 @@ from paste_unicorn.process.lifeline import Lifeline
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel of Linux")
 
 
-def ended(pid: int, timeout_s: float = 5.0) -> int:
+def ended(pid: int, timeout_s: float = 20.0) -> int:
     """Wait for a child; its status as `os.waitstatus_to_exitcode` tells it."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

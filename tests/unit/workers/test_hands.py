@@ -192,6 +192,11 @@ class Run:
             self.ended_by = type(error)
         self.is_over = True
 
+    def interrupt(self, even_if_busy: bool) -> None:
+        """Look until it is interrupted, and wait for its end."""
+        wait_for(lambda: self.hand.interrupt(self.connection, Interruption, even_if_busy), "its interruption")
+        wait_for(lambda: self.ended_by, "its end")
+
     def is_interrupted(self, even_if_busy: bool) -> bool:
         """Whether one of some looks interrupts it."""
         for _ in range(LOOKS):
@@ -229,8 +234,7 @@ LOCKS = ("acquires", "acquires_for_what_is_set", "acquires_on_several_lines", "a
 def test_whoever_waits_for_time_or_news_is_interrupted(site: Site, name: str, even_if_busy: bool) -> None:
     run = Run(site, name)
     run.start()
-    assert run.is_interrupted(even_if_busy)
-    wait_for(lambda: run.ended_by, "its end")
+    run.interrupt(even_if_busy)
     assert run.ended_by is Interruption
 
 
@@ -241,8 +245,7 @@ def test_whoever_waits_at_a_socket_is_interrupted_only_in_a_stream(site: Site, n
     run.start()
     assert not run.is_interrupted(even_if_busy=False)
     run.connection = run.hand.connection = STREAM
-    assert run.is_interrupted(even_if_busy=False)
-    wait_for(lambda: run.ended_by, "its end")
+    run.interrupt(even_if_busy=False)
 
 
 def test_whoever_reads_by_a_buffered_file_is_left_alone(site: Site) -> None:
@@ -257,8 +260,7 @@ def test_who_is_given_up_is_so_once_and_until_it_has_come_back(site: Site) -> No
     assert not run.hand.give_up(BEFORE)
     assert run.hand.give_up(STREAM)
     assert not run.hand.give_up(STREAM)
-    assert run.is_interrupted(even_if_busy=True)
-    wait_for(lambda: run.ended_by, "its end")
+    run.interrupt(even_if_busy=True)
     assert not run.hand.is_given_up
 
 
@@ -275,8 +277,7 @@ def test_who_computes_is_interrupted_only_where_that_is_asked_for(site: Site) ->
     run = Run(site, "computes")
     run.start()
     assert not run.is_interrupted(even_if_busy=False)
-    assert run.is_interrupted(even_if_busy=True)
-    wait_for(lambda: run.ended_by, "its end")
+    run.interrupt(even_if_busy=True)
     assert run.ended_by is Interruption
 
 
@@ -284,7 +285,7 @@ def test_python_goes_on_as_before_when_one_has_been_interrupted(site: Site) -> N
     """It would look for another interruption at each call and, where those are traced, get no further (3.10, 3.11)."""
     run = Run(site, "sleeps")
     run.start()
-    assert run.is_interrupted(even_if_busy=True)
+    run.interrupt(even_if_busy=True)
     wait_for(lambda: run.is_over, "its end")
     before = sys.gettrace(), signal.signal(signal.SIGALRM, signal.default_int_handler)  # in C
     signal.alarm(10)

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import time
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_one_connection_wakes_one_of_several_waiting_processes() -> None:
     # Waiting is a system call: each child has announced itself just before it.
     for pid in pids:
         while "epoll" not in _wchan(pid):
-            pass
+            time.sleep(0.001)
     client = socket.create_connection(listener.getsockname())
     assert os.read(reader, 10) == b"w"
     for pid in pids:

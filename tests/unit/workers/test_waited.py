@@ -65,8 +65,8 @@ def test_time_since_the_last_bytes_is_what_a_request_has_waited(bench: Bench) ->
             connection.sock.close()
             connection.sock = sock
             door = Door(60.0, worker.worker._exchange, worker.clients.refuse)
-            client.sendall(REQUEST)
             sent_at = time.monotonic()
+            client.sendall(REQUEST)
             deadline = sent_at + 10
             while door._waited_s(connection) < 0.3:
                 assert time.monotonic() < deadline
