@@ -27,7 +27,7 @@ def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
             path.rename(path.with_suffix(".log.1"))
         server.signal(signal.SIGUSR1)
         wait_for(access.exists, "a new access log")
-        pids = set(wait_for(lambda: len(found := _workers(server)) == 2 and found, "two workers"))
+        pids = set(wait_for(lambda: found if len(found := _workers(server)) == 2 else [], "two workers"))
 
         def every_worker_writes_anew() -> bool:
             server.get("/after")

@@ -174,10 +174,10 @@ def test_close_is_called_once_when_the_client_has_gone(server: Server, kind: str
     client.send(request_bytes("GET", script(key=key, kind=kind, blocks=["x" * 50] * 40)) * 50)
     client.reset()
 
-    def closed() -> tuple[int] | None:
+    def closed() -> tuple[int, ...]:
         recorded = events(server, key)
         calls = recorded.count("call")
-        return (calls,) if calls == recorded.count("close") and recorded == events(server, key) else None
+        return (calls,) if calls == recorded.count("close") and recorded == events(server, key) else ()
 
     assert wait_for(closed, f"{key} is closed")[0] <= 50
 

@@ -154,7 +154,9 @@ def test_clients_of_workers_that_are_killed_at_random_never_hang() -> None:
         def kill_some() -> None:
             try:
                 for _ in range(30):
-                    three = wait_for(lambda: len(found := pids(server, "worker")) == 3 and found, "three workers")
+                    three = wait_for(
+                        lambda: found if len(found := pids(server, "worker")) == 3 else [], "three workers"
+                    )
                     send_signal(random.choice(three), signal.SIGKILL)
             finally:
                 over.set()

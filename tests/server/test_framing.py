@@ -253,9 +253,9 @@ def test_body_cut_off_is_an_error_in_the_read_and_never_a_shorter_body(server: S
         else:
             client.reset()
 
-    def over() -> tuple[list[str]] | None:
+    def over() -> tuple[list[str], ...]:
         recorded = events(server, key)
-        return (recorded,) if not recorded or recorded[-1].startswith(("raised", "complete")) else None
+        return (recorded,) if not recorded or recorded[-1].startswith(("raised", "complete")) else ()
 
     # The application need not have been called: a small body is waited for outside it, a reset may overtake the head.
     (recorded,) = wait_for(over, f"the application's read of {key} ends")

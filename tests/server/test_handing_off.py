@@ -346,7 +346,8 @@ def test_connection_that_is_on_its_way_when_the_server_stops_is_answered(two_tha
 def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server) -> None:
     """A registration in a shared epoll object would outlive the hand-off."""
     (template,) = wait_for(
-        lambda: len(found := two_workers.titled("unicorn: template")) == 1 and found, "workers have titles of their own"
+        lambda: found if len(found := two_workers.titled("unicorn: template")) == 1 else [],
+        "workers have titles of their own",
     )
     links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]
     assert not any("eventpoll" in link for link in links), links
