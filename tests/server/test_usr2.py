@@ -31,6 +31,7 @@ def ended(folder: Path, *settings: str, **options: object) -> Iterator[Site]:
     """A server whose last arbiter is stopped at the end, whichever that is."""
     with site(folder, *settings, **options) as running:  # type: ignore[arg-type]
         try:
+            wait_for(lambda: "[INFO] Serving " in log_of(running), "all workers: before that USR2 does nothing")
             yield running
         finally:
             for pid in running.arbiters():
