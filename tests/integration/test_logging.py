@@ -95,6 +95,7 @@ def test_daemon_logs_into_the_file_of_paster_from_every_process() -> None:
         arbiter = int((server.directory / "site.pid").read_text())
         try:
             server.get("/first")
+            wait_for(lambda: "Serving " in log.read_text(), "the start")
             (template,) = server.titled("unicorn: template")
             (worker,) = server.titled("unicorn: worker")
             os.kill(template.pid, signal.SIGKILL)

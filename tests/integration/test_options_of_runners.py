@@ -165,6 +165,7 @@ def test_loggers_hold_in_workers_of_a_template_that_replaced_a_killed_one(runner
     ini.write(INI.replace("[server:main]", "[server:main]\nworkers = 1\naccesslog = -", 1) + LOGGERS)
     args = ["shape=round", "-n", "second"]
     with serve(ini.path, port=ini.port, runner=runner, args=args, env=HERE) as server:
+        server.wait_for_log("Serving ")
         before = conf(server)
         (template,) = server.titled("unicorn: template")
         os.kill(template.pid, signal.SIGKILL)

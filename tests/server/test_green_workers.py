@@ -386,6 +386,7 @@ def test_what_may_be_loaded_only_once_is_reloaded(worker_class: str, tmp_path: P
     settings = {"workers": "1", "worker_class": worker_class, "reload_mode": "retire_first"}
     env = {"PYTHONPATH": python_path(tmp_path)}
     with serve(settings=settings, app="paste.app_factory = locking:make_app", env=env) as server:
+        server.wait_for_log("[INFO] Serving ")
         pids = {int(server.get("/pid").body)}
         for number in range(2, 5):
             server.signal(signal.SIGHUP)

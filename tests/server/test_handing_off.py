@@ -220,6 +220,7 @@ def test_what_waits_at_a_removed_listener_is_answered_by_who_retires(worker_clas
     """And its connections go on to the next generation, which does not have that listener."""
     settings = {"workers": "1", "worker_class": worker_class, "backlog": "64", "keepalive": "60"}
     with serve(settings=settings) as server:
+        server.wait_for_log("[INFO] Serving ")
         gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())
@@ -254,6 +255,7 @@ def test_what_waits_at_a_removed_unix_listener_is_answered_too(worker_class: str
         "keepalive": "60",
     }  # fmt: skip
     with serve(settings=settings) as server:
+        server.wait_for_log("[INFO] Serving ")
         gate = Gate(server, alone=True)
         with contextlib.ExitStack() as stack:
             busy = stack.enter_context(server.connect())

@@ -143,6 +143,7 @@ def test_stop_does_not_hang_on_an_application_that_ignores_term(fresh_server: Se
 def test_worker_that_ignores_term_retires_all_the_same(worker_class: str, in_main_thread: None) -> None:
     settings = {"workers": "1", "worker_class": worker_class, "graceful_timeout": "20", "keepalive": "60"}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
+        server.wait_for_log("[INFO] Serving ")
         pid = int(ask(client, "/pid"))
         assert ask(client, "/ignore-term") == "ignored"
         server.signal(signal.SIGHUP)
@@ -181,6 +182,7 @@ def test_signals_are_the_main_thread_s(worker_class: str, one_at_a_time: None) -
     """Delivered to the watcher they would not interrupt what the application waits for."""
     settings = {"workers": "2", "worker_class": worker_class}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
+        server.wait_for_log("[INFO] Serving ")
         pid = int(ask(client, "/pid"))
         (watcher,) = wait_for(lambda: set(map(int, os.listdir(f"/proc/{pid}/task"))) - {pid}, "the watcher")
 

@@ -78,6 +78,8 @@ def running(runner: str, args: Sequence[str] = (), ini: str = INI, part: str = "
     """A server; `part` is what follows the ini's name."""
     with serve(ini, runner=runner, args=args, part=part) as server:
         wait_for(lambda: server.titled("unicorn: worker"), "a worker")
+        if "[loggers]" not in ini:
+            server.wait_for_log("Serving ")
         yield server
 
 

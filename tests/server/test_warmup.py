@@ -193,6 +193,7 @@ def test_boot_timeout_ends_a_warm_up_that_hangs(tmp_path: Path) -> None:
     hang = tmp_path / "hang"
     settings = {"workers": "1", "warmup": "/hangs", "boot_timeout": "3"}
     with serve(settings=settings, app=f"{APP}\nfail_if = {hang}", ready="/warmed") as server:
+        server.wait_for_log("[INFO] Serving ")
         hang.touch()
         server.signal(signal.SIGHUP)
         log = server.wait_for_log("in do_hangs")
