@@ -237,10 +237,13 @@ class SyncWorker:
         self._each_round()
 
     def _see_to_overdue(self, now: float, events: Events) -> None:
-        """At the end of a scan. Of whom there is an event, that comes first: they may just have sent something."""
-        ready = {fd for fd, _ in events}
-        for connection in overdue(self._clients.by_fd.values(), now):
-            if connection.fd not in ready:
+        """At the end of a scan. Who seems overdue may just have sent something: that is looked at before."""
+        ready, by_fd = dict(events), self._clients.by_fd
+        for connection in overdue(by_fd.values(), now):
+            event = ready.get(connection.fd)
+            if event is not None:
+                self._guard(self._step_for(event), connection)
+            if connection.deadline <= now:
                 self._guard(self._clients.overdue, connection)
         self._next_scan = now + SCAN_INTERVAL_S
 

@@ -81,14 +81,23 @@ def test_a_look_at_who_is_overdue_that_was_broken_off_is_begun_again(bench: Benc
     assert worker.worker._next_scan > time.monotonic()
 
 
-def test_who_has_just_sent_something_is_not_overdue(bench: Bench) -> None:
+def test_who_has_just_sent_what_was_waited_for_is_not_overdue(bench: Bench) -> None:
     worker = bench.worker()
     client, connection = worker.client()
+    client.sendall(REQUEST)
     connection.deadline = 0.0
     worker.worker._see_to_overdue(time.monotonic(), [(connection.fd, READABLE)])
+    assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert connection.fd in worker.clients.by_fd
-    worker.worker._see_to_overdue(time.monotonic(), [])
-    assert client.recv(100) == b""
+
+
+def test_who_sends_on_without_an_end_is_overdue_all_the_same(bench: Bench) -> None:
+    worker = bench.worker()
+    client, connection = worker.client()
+    client.sendall(REQUEST[:20])
+    connection.deadline = 0.0
+    worker.worker._see_to_overdue(time.monotonic(), [(connection.fd, READABLE)])
+    assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_listener_that_can_t_accept_is_left_alone_for_a_while(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
