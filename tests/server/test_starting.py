@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.gates import spinning
 from support.ports import free_port
 from support.processes import is_alive, wait_until_gone
 from support.server import Server, command, environment, run_to_end, serve, wait_for
@@ -270,8 +271,9 @@ def test_workers_become_the_user_and_give_up_root_s_groups() -> None:
         assert Path(f"/proc/{server.pid}").stat().st_uid == 0
         # The kernel still ends them with the arbiter.
         all_of_them = [one.pid for one in server.processes()]
-        os.kill(server.pid, signal.SIGKILL)
-        assert wait_until_gone(all_of_them, 10.0) == []
+        with spinning(server):
+            os.kill(server.pid, signal.SIGKILL)
+            assert wait_until_gone(all_of_them, 10.0) == []
         server.popen.wait()
 
 

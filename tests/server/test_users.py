@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import for_all
+from support.gates import spinning
 from support.processes import wait_until_gone
 from support.server import Server, command, serve, wait_for
 
@@ -78,8 +79,9 @@ def test_all_processes_of_all_generations_are_of_the_user_and_nothing_outlives_t
         assert 0 not in seen["groups"]
         # Without root's rights the kernel still ends them with the arbiter.
         all_of_them = [one.pid for one in server.processes()]
-        os.kill(server.pid, signal.SIGKILL)
-        assert wait_until_gone(all_of_them, 10.0) == []
+        with spinning(server):
+            os.kill(server.pid, signal.SIGKILL)
+            assert wait_until_gone(all_of_them, 10.0) == []
         server.popen.wait()
 
 

@@ -1,4 +1,4 @@
-"""A request that runs until it is let through."""
+"""Requests that run until they are let through, or for long."""
 
 from __future__ import annotations
 
@@ -78,3 +78,15 @@ def kept_busy(server: Server, pid: int) -> Iterator[tuple[Client, Gate]]:
                 return
             gate.let_through(client)
     raise AssertionError(f"worker {pid} runs nothing")
+
+
+@contextlib.contextmanager
+def spinning(server: Server) -> Iterator[None]:
+    """A worker, whoever its user, is in a request that listens to nobody (`support.supervised`)."""
+    place = server.directory / "place"
+    place.mkdir()
+    place.chmod(0o777)
+    with server.connect() as client:
+        client.send(request_bytes("GET", f"/spin?s=60&touch={place}/begun"))
+        wait_for((place / "begun").exists, "the request begins")
+        yield
