@@ -30,8 +30,9 @@ _WAITING = frozenset(("wait", "sleep", "select", "poll"))
 _RECEIVING = frozenset(("recv", "recvfrom", "recvmsg", "_accept"))
 _LOCKING = frozenset(("acquire", "__enter__", "_acquire_restore"))
 _LOOKUPS = frozenset(("LOAD_METHOD", "LOAD_ATTR", "LOAD_SUPER_ATTR", "LOAD_GLOBAL", "LOAD_NAME"))  # of 3.10 to 3.13
-_NAME = ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
-_raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(_NAME)
+_raise_in = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
 
 
 class _Last(BaseException):

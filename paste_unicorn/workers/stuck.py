@@ -100,10 +100,10 @@ class Stuck:
 
         A thread whose client has left is about to be given up, and another one takes its place.
         """
-        busy = [hand for hand in self._pool.hands if hand.connection is not None]
-        if not is_full or self._pool.free or any(map(_is_about_to_be_given_up, busy)):
+        if not is_full or self._pool.free or any(map(_is_about_to_be_given_up, self._pool.hands)):
             self._progress = []
             return
+        busy = [hand for hand in self._pool.hands if hand.connection is not None]
         progress = [_progress(hand) for hand in busy]
         if progress != self._progress:
             self._progress = progress

@@ -238,8 +238,8 @@ class SyncWorker:
 
     def _see_to_overdue(self, now: float, events: Events) -> None:
         """At the end of a scan. Who seems overdue may just have sent something: that is looked at before."""
-        ready, by_fd = dict(events), self._clients.by_fd
-        for connection in overdue(by_fd.values(), now):
+        ready = dict(events)
+        for connection in overdue(self._clients.by_fd.values(), now):
             event = ready.get(connection.fd)
             if event is not None:
                 self._guard(self._step_for(event), connection)

@@ -73,11 +73,10 @@ class Turns:
     def is_wanted(self, connection: Connection, head: Head) -> bool:
         """Its turn has come: whether it is run. Else it is given back."""
         refused = self._clients.judge_again(connection, head)
-        if refused is None:
-            if not (connection.has_left or has_gone(connection.fd)):  # the loop may not have seen it yet
-                return True
-            self._exchange.skip(connection, head.line.raw)
-        self._give_back((connection, refused))
+        # The loop may not have seen yet that its client has gone.
+        if refused is None and not (connection.has_left or has_gone(connection.fd)):
+            return True
+        self._send_back(connection, head, refused)
         return False
 
     def turn_away(self) -> None:
@@ -91,9 +90,13 @@ class Turns:
                 self._waiting.remove(waiting)
             except ValueError:  # a thread that has just come free has taken it
                 continue
-            if refused is None:
-                self._exchange.skip(connection, head.line.raw)
-            self._give_back((connection, refused))
+            self._send_back(connection, head, refused)
+
+    def _send_back(self, connection: Connection, head: Head, refused: Refused | None) -> None:
+        """To the loop; without a refusal its client has gone."""
+        if refused is None:
+            self._exchange.skip(connection, head.line.raw)
+        self._give_back((connection, refused))
 
     def look_outside(self, now: float) -> None:
         """Let in who waits in a queue that the workers share, and has done so for too long."""

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from support.checks import check_still_in_step, get, post, read_answers, script
 from support.client import Client, Closed, chunked, tokens
-from support.server import Server, serve, wait_for
+from support.gates import Gate
+from support.server import Server, serve
 
 HOST = b"Host: localhost"
 KEEP_ALIVE = b"Connection: keep-alive"
+LONG_HEAD = get(HOST, *[b"X-%d: " % number + b"v" * 8000 for number in range(20)])
 
 
 def test_http11_connection_stays_open(server: Server) -> None:
@@ -169,22 +171,20 @@ def test_body_that_nobody_read_is_never_taken_for_a_request(server: Server, name
 
 def test_requests_in_a_row_with_a_long_head_at_their_end_are_all_answered(server: Server) -> None:
     """The head alone is longer than what is read while requests wait for their turn."""
-    long_head = get(HOST, *[b"X-%d: " % number + b"v" * 8000 for number in range(20)])
     with server.connect() as client:
-        client.send(get(b"Host: localhost") * 3 + long_head)
+        client.send(get(HOST) * 3 + LONG_HEAD)
         assert [client.read_answer().status for _ in range(4)] == [200] * 4
 
 
-def test_one_in_a_row_that_takes_its_time_does_not_lose_what_comes_behind_it(server: Server, tmp_path: Path) -> None:
+def test_one_in_a_row_that_takes_its_time_does_not_lose_what_comes_behind_it(server: Server) -> None:
     """More than may wait for its turn has arrived, and the head behind it is longer than what has been read of it."""
-    gate = tmp_path / "gate"
-    long_head = get(HOST, *[b"X-%d: " % number + b"v" * 8000 for number in range(20)])
+    gate = Gate(server)
     with server.connect() as client:
-        client.send(get(HOST) * 2 + get(HOST, target=f"/wait-for-file?path={gate}".encode()) + long_head)
-        wait_for(gate.with_suffix(".waiting").exists, "it runs")
+        client.send(get(HOST) * 2 + gate.request + LONG_HEAD)
+        gate.wait()
         assert [client.read_answer().status for _ in range(2)] == [200] * 2
         assert client.is_silent(0.1)
-        gate.touch()
+        gate.open()
         assert [client.read_answer().status for _ in range(2)] == [200] * 2
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+STOPPED_S = 20.0  # a bound against hanging
+
 MARK = "UNICORN_TEST_MARK"  # environment variable whose value tells the processes of one test's server
 
 
@@ -100,11 +102,13 @@ def has_stopped(pid: int) -> bool:
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
     """These processes do nothing meanwhile."""
     stopped = list(pids)
-    for pid in stopped:
-        send_signal(pid, signal.SIGSTOP)
-        while not has_stopped(pid):
-            time.sleep(0.001)
+    deadline = time.monotonic() + STOPPED_S
     try:
+        for pid in stopped:
+            send_signal(pid, signal.SIGSTOP)
+        while not all(map(has_stopped, stopped)):
+            assert time.monotonic() < deadline, f"not all of {stopped} stand still"
+            time.sleep(0.001)
         yield
     finally:
         for pid in stopped:
