@@ -140,9 +140,9 @@ def test_a_worker_that_drains_makes_room_for_what_is_still_to_be_accepted(bench:
 def test_a_connection_is_dropped_once_though_its_number_is_used_again(bench: Bench) -> None:
     worker = bench.worker()
     first_client, first = worker.client()
+    number = first.fd
     worker.clients.drop(first)
-    second_client, second = worker.client()
-    assert second.fd == first.fd
+    second_client, second = worker.client(number=number)
     worker.clients.drop(first)
     second_client.sendall(REQUEST)
     assert worker.loop.poll(0) == [(second.fd, READABLE)]

@@ -142,11 +142,20 @@ class Worker:
         """As a signal does it."""
         os.write(self._wake, b"\0")
 
-    def client(self, environs: Environs | None = None, watched: bool = True) -> tuple[socket.socket, Connection]:
-        """A client's socket, and the connection that this worker has to it."""
+    def client(
+        self, environs: Environs | None = None, watched: bool = True, number: int | None = None
+    ) -> tuple[socket.socket, Connection]:
+        """A client's socket, and the connection that this worker has to it (descriptor `number`, if given)."""
+        if number is not None:
+            os.dup2(self._wake, number)  # taken, so that the client does not get it
         ours, theirs = socket.socketpair()
         theirs.settimeout(10)
-        raw = RawSocket(ours.family, ours.type, 0, ours.detach())
+        fd = ours.detach()
+        if number is not None:
+            os.dup2(fd, number)
+            os.close(fd)
+            fd = number
+        raw = RawSocket(ours.family, ours.type, 0, fd)
         raw.setblocking(False)
         if environs is None:
             environs = self.environs()
