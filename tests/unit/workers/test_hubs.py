@@ -21,16 +21,19 @@ seen = []
 def start(mark, *kinds):
     greenlet(lambda: seen.append((mark, hub.wait(fd, *kinds, 5))), hub.greenlet).switch()
 
+def when(count, then):
+    hub.soon(then) if len(seen) >= count else hub.soon(lambda: when(count, then), 0.01)
+
 def begin():
     start("reader", True, False)
     start("another", True, False)
     start("both", True, True)
-    hub.soon(go_on, 0.2)
+    when(1, go_on)
 
 def go_on():
     assert seen == [("both", True)] and len(hub.waiting) == 2
     theirs.send(b"x")
-    hub.soon(close, 0.2)
+    when(3, close)
 
 def close():
     global ours
@@ -42,7 +45,7 @@ def close():
     ours = socket.socket(fileno=os.dup(theirs.fileno()))
     assert ours.fileno() == fd
     start("next", False, True)
-    hub.soon(end, 0.2)
+    when(5, end)
 
 def end():
     assert sorted(seen[3:]) == [("left behind", True), ("next", True)] and not hub.waiting
