@@ -31,13 +31,19 @@ class Process(NamedTuple):
 def read_process(pid: int) -> Process | None:
     """The process as /proc shows it now; None if there is none (a zombie is one, with state 'Z')."""
     try:
+        title = _title(pid)
+        while title != (title := _title(pid)):
+            pass  # it is half written, or half gone
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        title = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
     except OSError:
         return None
     name, _, rest = stat.partition("(")[2].rpartition(")")
     fields = rest.split()
     return Process(pid, int(fields[1]), int(fields[3]), fields[0], title or name)
+
+
+def _title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
 
 
 def belonging(session: int, mark: str, directory: Path) -> list[Process]:
