@@ -11,6 +11,8 @@ from typing import Any
 from .clients import Clients, has_enough
 from .connection import IDLE, RUNNING, Connection
 
+ASK_AFTER_S = 1.0  # since a client has ended its side: is it still there?
+
 
 class ConcurrentClients(Clients):
     """Owned by whoever has the loop; a running connection by who runs it."""
@@ -64,19 +66,10 @@ class ConcurrentClients(Clients):
     def _meanwhile(self, connection: Connection) -> None:
         """Something, or the end, has arrived while its application runs: it has to wait.
 
-        The end may be a half-close of a client that waits for its answer; not where it is being given one.
+        The end may be a half-close of a client that waits for its answer; not where it is being given one. TCP does
+        not tell, but for something that is sent: it comes back as a reset if nobody is there.
         """
-        if self._leave_to_application(connection):
-            return
-        response = connection.response
-        has_begun = response is not None and response.head_sent  # asked first: another thread may begin meanwhile
-        if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
-            if has_begun and connection.incoming is None and not connection.buffer:
-                self._leave_alone(connection)
-                return
-            # Who has asked for more than this answer waits for it.
-            connection.half_closed = not has_begun or bool(connection.buffer)
-        self._quieten(connection)
+        raise NotImplementedError
 
     def _quieten(self, connection: Connection) -> None:
         """Until it has run, nothing is to be told of it but that its client has gone."""

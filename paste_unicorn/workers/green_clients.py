@@ -9,12 +9,10 @@ from greenlet import GreenletExit, greenlet
 
 from ..http.response import CONTINUE
 from ..wsgi.gateway import Response
-from .concurrent_clients import ConcurrentClients
+from .concurrent_clients import ASK_AFTER_S, ConcurrentClients
 from .connection import BODY, RUNNING, ClientGone, Connection
 from .exchange import ClientLeft
 from .loop import GONE, READABLE, WRITABLE
-
-ASK_AFTER_S = 1.0  # since a client has ended its side
 
 
 class _Killed(ClientLeft, GreenletExit):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,13 +10,58 @@ from typing import Any
 
 from ..http.parser import Head
 from ..http.refusals import Refused
-from .concurrent_clients import ConcurrentClients
+from ..http.response import CONTINUE
+from ..wsgi.gateway import Response
+from .concurrent_clients import ASK_AFTER_S, ConcurrentClients
 from .connection import RUNNING, Connection
 from .deadlines import NEVER
 from .exchange import ClientLeft
 from .hands import Hand
 
 monotonic = time.monotonic
+
+
+class Question:
+    """To a client that has ended its side, and whose answer has not begun: is somebody there?
+
+    Asked by the thread that has the loop. The one that runs the application may begin to answer in that moment: each
+    lets the other finish.
+    """
+
+    def __init__(self, connection: Connection, response: Response, at: float) -> None:
+        self.connection = connection
+        self.at = at  # monotonic seconds
+        self._response = response
+        self._lock = threading.Lock()
+        self._is_too_late = False
+        response.before_head = self._answer_begins
+        response.plain = False  # or nobody would be called
+
+    def ask(self) -> bool:
+        """By a 100, which is ignored by who has sent its whole request (RFC 9110 §15.2.1). False: nobody is there.
+
+        What is unsent before it is another thread's; and who has ended its side, and takes nothing, waits for nothing.
+        """
+        connection, response = self.connection, self._response
+        if not self._lock.acquire(blocking=False):
+            return True  # the answer begins
+        try:
+            if self._is_too_late or connection.response is not response or not response.takes_interim:
+                return True
+            if response.told or connection.output:
+                return True
+            return connection.sock.send(CONTINUE) == len(CONTINUE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self._lock.release()
+
+    def _answer_begins(self) -> bool:
+        with self._lock:
+            self._is_too_late = True
+        return True
 
 
 class ThreadClients(ConcurrentClients):
@@ -27,11 +73,35 @@ class ThreadClients(ConcurrentClients):
         super().__init__(*given)
         self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
         self._to_interrupt: deque[Connection] = deque()
+        self._questions: deque[Question] = deque()  # in the order of their times
         self._left: dict[Connection, float] = {}  # that run, and when their client left, in monotonic seconds
 
     def readable(self, connection: Connection) -> None:
         if self.pass_on is None or not self.pass_on(connection):
             super().readable(connection)
+
+    def _meanwhile(self, connection: Connection) -> None:
+        if self._leave_to_application(connection):
+            return
+        response = connection.response
+        has_begun = response is not None and response.head_sent  # asked first: another thread may begin meanwhile
+        if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
+            if has_begun and connection.incoming is None and not connection.buffer:
+                self._leave_alone(connection)
+                return
+            # Who has asked for more than this answer waits for it.
+            connection.half_closed = not has_begun or bool(connection.buffer)
+            if not has_begun and connection.incoming is None:
+                self._questions.append(Question(connection, response, monotonic() + ASK_AFTER_S))
+        self._quieten(connection)
+
+    def ask(self, now: float) -> None:
+        """Those who ended their side a while ago, and whose answers have not begun, whether they are still there."""
+        questions = self._questions
+        while questions and questions[0].at <= now:
+            question = questions.popleft()
+            if not question.ask():
+                self._leave_alone(question.connection)
 
     def interrupt(self, connection: Connection) -> None:
         """Where it waits in Python, or as soon as it comes back from C."""

@@ -142,6 +142,7 @@ class ThreadWorker(SyncWorker):
 
     def _scan(self, now: float) -> None:
         super()._scan(now)
+        self._clients.ask(now)
         self._clients.interrupt_again()
         if self._overtime is not None:
             for run in self._overtime.overdue():

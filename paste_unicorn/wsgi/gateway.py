@@ -173,6 +173,7 @@ class Response:
         """
         if self.head_sent:
             raise GatewayError("the answer has begun: its connection can't be taken over any more")
+        self._settle_keep()
         self.prepared = SWITCHED
         self.head_sent = self.complete = self.flawed = True
         self.keep = False

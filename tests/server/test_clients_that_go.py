@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.board import board_of
+from support.board import MOST_WORKERS, board_of
 from support.checks import get, post
-from support.client import chunked
+from support.client import Client, chunked
 from support.load import allow_descriptors, crowd
-from support.server import Server, wait_for
+from support.server import Server, serve, wait_for
 from support.streaming import MOST_THREADS
 
 APPLICATION = "paste.app_factory = support.streaming:make_app"
@@ -25,6 +26,7 @@ PATIENCE_S = 60.0
 # What they were doing. Where hundreds can't run at once, an application that waits for ever would keep the others
 # waiting, so there it waits for a moment.
 GREEN = ("gevent", "eventlet")
+ASKING = (*GREEN, "threads")
 KINDS = {
     "sized uploads": lambda wait_s: post(b"Content-Length: 1000000", body=b"x" * 70_000, target=b"/take"),
     "chunked uploads": lambda wait_s: post(b"Transfer-Encoding: chunked", body=b"ffff\r\nxyz", target=b"/take"),
@@ -44,9 +46,14 @@ def state(server: Server) -> dict[str, Any]:
     with server.connect(PATIENCE_S) as client:
         client.send(get(HOST, target=b"/state"))
         found: dict[str, Any] = json.loads(client.read_answer().body)
+    return {**found, "running": running(server)}
+
+
+def running(server: Server) -> int:
+    """Requests that run, as the scoreboard says."""
     with board_of(server) as board:
-        slot = board.read(0)
-    return {**found, "running": len(slot.running) + slot.counters["uncelled"]}
+        slots = [board.read(number) for number in range(MOST_WORKERS)]
+    return sum(len(slot.running) + int(slot.counters["uncelled"]) for slot in slots)
 
 
 def wait_until_nothing_is_left(server: Server, before: dict[str, Any]) -> dict[str, Any]:
@@ -94,17 +101,58 @@ def test_nothing_is_left_of_hundreds_that_disappear(
 # -- gone, or waiting for the answer? ----------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def all_threads_wait(target: bytes, timeout_s: str) -> Iterator[tuple[Server, list[Client]]]:
+    """For news that never come, so that nobody else is served; and their clients."""
+    settings = {
+        "workers": "1", "worker_class": "threads", "threads": "8", "timeout": timeout_s, "graceful_timeout": "5",
+    }  # fmt: skip
+    with serve(settings=settings, app=APPLICATION) as server, contextlib.ExitStack() as stack:
+        server.wait_for_log("[INFO] Serving ")
+        clients = [stack.enter_context(server.connect()) for _ in range(8)]
+        for client in clients:
+            client.send(get(HOST, target=target))
+        wait_for(lambda: running(server) == 8, "all threads wait")
+        yield server, clients
+
+
+@pytest.mark.parametrize("goes", ["close", "reset"])
+def test_threads_come_back_from_long_polls_whose_clients_have_gone(goes: str) -> None:
+    with all_threads_wait(b"/poll_often", "120") as (server, clients), server.connect(PATIENCE_S) as other:
+        other.send(get(HOST, target=b"/state"))
+        for client in clients:
+            getattr(client, goes)()
+        assert json.loads(other.read_answer().body)["started"] == 8
+        wait_for(lambda: running(server) == 0, "all threads have come back")
+        log = server.log_text()
+        assert not re.search("Traceback|ERROR|retires", log), log
+
+
+@pytest.mark.parametrize("goes", ["close", "reset"])
+def test_threads_that_can_not_come_back_are_reported_and_replaced(goes: str) -> None:
+    """Python can't interrupt a wait in C."""
+    with all_threads_wait(b"/poll?s=3600", "2") as (server, clients), server.connect(PATIENCE_S) as other:
+        old = int(server.titled("unicorn: worker")[0].pid)
+        other.send(get(HOST, target=b"/pid"))
+        for client in clients:
+            getattr(client, goes)()
+        assert other.read_answer().status == 200
+        log = server.wait_for_log("a thread waits for what does not come, and its client has left")
+        assert log.count('"GET /poll?s=3600 HTTP/1.1" of 127.0.0.1, since ') == 8
+        wait_for(lambda: int(server.get("/pid").body) != old, "another worker serves")
+
+
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
 def test_who_has_ended_its_side_before_a_stream_begins_gets_all_of_it(
     server: Server, worker_class: str, version: bytes, tmp_path: Path
 ) -> None:
-    """Greenlets ask meanwhile whether it is still there: by a 100, which HTTP/1.0 does not know."""
+    """Most classes ask meanwhile whether it is still there: by a 100, which HTTP/1.0 does not know."""
     gate = tmp_path / "gate"
     events = [f"id: {number}\ndata: event {number}\n\n".encode() for number in range(3)]
     with server.connect() as client:
         client.send(get(HOST, target=f"/events?count=3&late=1&gate={gate}".encode(), version=version))
         client.end()
-        if worker_class in GREEN and version == b"HTTP/1.1":
+        if worker_class in ASKING and version == b"HTTP/1.1":
             assert client.read_head()[:2] == (100, "Continue")
         assert client.is_silent(1.5)
         for number in range(3):
