@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from paste_unicorn.arbiter.binding import BindProblem, Terms
 from paste_unicorn.arbiter.listeners import OpenListeners, open_listeners
@@ -58,8 +59,7 @@ def test_every_address_means_both_families_by_one_socket() -> None:
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 @pytest.mark.parametrize("one_after_the_other", [False, True])
 def test_ipv4_and_ipv6_wildcards_of_one_port_stand_side_by_side(one_after_the_other: bool) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     addresses = [Address("tcp", host="0.0.0.0", port=port), Address("tcp", host="::", port=port)]
     both = open_listeners(addresses[:1] if one_after_the_other else addresses, TERMS).changed_to(addresses, TERMS)
     assert [listener.address for listener in both.all] == [f"0.0.0.0:{port}", f"[::]:{port}"]
@@ -84,8 +84,9 @@ def test_all_that_can_t_be_bound_is_told_at_once_and_nothing_stays_open() -> Non
 
 
 def test_a_predecessor_gets_its_time_to_let_go() -> None:
-    taken = socket.create_server(("127.0.0.1", 0))
-    address = Address("tcp", host="127.0.0.1", port=taken.getsockname()[1])
+    port = free_port()  # nobody else gets it when it is let go
+    taken = socket.create_server(("127.0.0.1", port))
+    address = Address("tcp", host="127.0.0.1", port=port)
     began = time.monotonic()
     with pytest.raises(BindProblem):
         open_listeners([address], Terms(16, False, 0, None, None, wait_s=0.1))

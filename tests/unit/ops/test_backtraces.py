@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.server import wait_for
 
 from paste_unicorn.ops import backtraces
 
@@ -29,13 +29,17 @@ for _ in range({times}):  # as in a template, and in a worker that is forked fro
         signal.signal(backtraces.ASK, handler)
     backtraces.arm(2)
 
+stuck = threading.Event()
+
 def stuck_in_thread():
+    stuck.set()
     time.sleep(60)
 
 def stuck_in_c():
     sum(range(10**13))  # holds the GIL and looks at no signal
 
 threading.Thread(target=stuck_in_thread, daemon=True).start()
+stuck.wait()
 print("ready", flush=True)
 {do}
 """
@@ -92,13 +96,13 @@ def test_who_is_asked_is_not_called_fatal_but_who_aborts_is() -> None:
 
 
 def _wait_until_busy(pid: int) -> None:
-    """Until it has computed for a fifth of a second: by then it is inside the C function."""
-    deadline = time.monotonic() + 20
-    ticks = 0
-    while ticks < 0.2 * os.sysconf("SC_CLK_TCK"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+    """Until it has computed for a fifth of a second, its start not counted: by then it is inside the C function."""
+    enough = _ticks(pid) + 0.2 * os.sysconf("SC_CLK_TCK")
+    wait_for(lambda: _ticks(pid) >= enough, "it computes")
+
+
+def _ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
 @pytest.mark.parametrize("number", BOTH)

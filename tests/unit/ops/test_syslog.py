@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.server import wait_for
 
 from paste_unicorn.ops import syslog as syslog_module
 from paste_unicorn.ops.sink import LogsProblem
@@ -89,6 +90,12 @@ def test_unix_datagram_daemon_may_come_and_go(tmp_path: Path, monkeypatch: pytes
     assert "2 lines" in said[1]
 
 
+def complains(sink: SyslogSink) -> bool:
+    """Of what it is given now."""
+    sink.write(logging.INFO, "lost, perhaps")
+    return bool(said)
+
+
 @pytest.mark.parametrize(("unix", "end"), [(True, b"\0"), (False, b"\n")])
 def test_a_stream_is_framed_and_connected_anew_after_a_break(
     unix: bool, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,10 +115,7 @@ def test_a_stream_is_framed_and_connected_anew_after_a_break(
         connection = daemon.accept()[0]
         assert connection.recv(999).endswith(b": one" + end)
         connection.close()
-        for _ in range(20):  # the break shows at the first or second message
-            sink.write(logging.INFO, "lost, perhaps")
-            if said:
-                break
+        wait_for(lambda: complains(sink), "the break shows")
         sink.write(logging.INFO, "two")
         connection = daemon.accept()[0]
         assert connection.recv(999).split(end)[-2].endswith(b": two")

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from support.ports import free_port
 
 from paste_unicorn.process.fork import fork, keep_private, unblock_signals
 from paste_unicorn.process.lifeline import Lifeline
@@ -93,8 +94,8 @@ def test_the_death_of_a_parent_that_is_not_the_last_writer_ends_nothing() -> Non
 
 
 def test_a_child_of_the_application_does_not_keep_what_is_private() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
+    port = free_port()  # nobody else gets it meanwhile
+    listener = socket.create_server(("127.0.0.1", port))
     reader, writer = os.pipe()
     born, say_born = os.pipe()
     keep_private([listener.fileno()])

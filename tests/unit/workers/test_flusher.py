@@ -288,7 +288,7 @@ def test_a_child_of_the_application_is_not_stopped_by_a_thread_that_it_has_not(b
     for _ in range(30):
         pid = os.fork()
         if pid == 0:
-            signal.alarm(10)
+            signal.alarm(60)
             connection.sock = RawSocket(socket.AF_UNIX, socket.SOCK_STREAM)  # what it says is nobody's matter here
             with contextlib.suppress(ClientGone):
                 connection.send(b"of the child")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -34,8 +35,8 @@ def bench() -> Iterator[Bench]:
     made.close()
 
 
-def take(worker: Worker) -> Connection:
-    taken = worker.handoff.take(time.monotonic())
+def take(worker: Worker, now: float | None = None) -> Connection:
+    taken = worker.handoff.take(time.monotonic() if now is None else now)
     assert taken is not None
     return taken[0]
 
@@ -133,7 +134,7 @@ def test_the_deadline_travels(bench: Bench, phase: Phase) -> None:
     DEADLINES.start(connection, phase, now - 5)
     deadline = connection.deadline
     assert giver.handoff.give(connection, False)
-    taken = take(taker)
+    taken = take(taker, now)
     assert (taken.phase, taken.since, taken.deadline) == (phase, now - 5, deadline)
 
 
@@ -338,9 +339,10 @@ def test_what_finds_the_pair_full_on_its_way_back_is_served_here(
     giver = bench.worker()
     taker = bench.worker(listeners=[bench.listener()], max_connections=1 if how == "put back" else 10)
     bench.board.room_at = 0
+    now = time.monotonic()
     _other, running = taker.client()  # has just come: nobody can go
     client, connection = giver.client()
-    DEADLINES.start(connection, Phase.IDLE, time.monotonic())
+    DEADLINES.start(connection, Phase.IDLE, now)
     connection.buffer += REQUEST
     assert giver.handoff.give(connection, True)
     send, fillers = taker.handoff._send, []
@@ -348,13 +350,13 @@ def test_what_finds_the_pair_full_on_its_way_back_is_served_here(
     def send_too_late(message: bytes, fd: int) -> bool:
         while True:
             fillers.append(giver.client())
-            DEADLINES.start(fillers[-1][1], Phase.IDLE, time.monotonic())
+            DEADLINES.start(fillers[-1][1], Phase.IDLE, now)
             if not giver.handoff.give(fillers[-1][1], False):
                 return send(message, fd)
 
     monkeypatch.setattr(taker.handoff, "_send", send_too_late)
     if how == "put back":
-        taker.worker._shared(taker.handoff.fd, time.monotonic())
+        taker.worker._shared(taker.handoff.fd, now)
     else:
         taker.handoff.watch()
         for _ in range(STUCK_TICKS):
@@ -383,8 +385,10 @@ def test_only_one_connection_that_wants_the_application_is_taken_at_a_time(bench
 def test_a_worker_with_all_its_connections_stops_receiving_and_starts_again(bench: Bench) -> None:
     giver, taker = bench.worker(), bench.worker(max_connections=5)
     taker.handoff.watch()
+    now = time.monotonic()  # nobody has been idle for long
+    bench.board.room_at = now + 60  # and a sibling has room, however long this takes
     _clients = give_many(giver, 10, False)
-    taker.worker._shared(taker.handoff.fd, time.monotonic())
+    taker.worker._shared(taker.handoff.fd, now)
     assert len(taker.clients.by_fd) == 5
     assert taker.handoff.fd not in readable_fds(taker), "it must not be woken for what it can't take"
     taker.clients.drop(next(iter(taker.clients.by_fd.values())))
@@ -395,6 +399,7 @@ def test_a_worker_with_all_its_connections_stops_receiving_and_starts_again(benc
 def test_a_worker_that_accepts_its_last_connection_stops_receiving(bench: Bench) -> None:
     listener = bench.listener()
     worker = bench.worker(listeners=[listener], max_connections=1)
+    bench.board.room_at = time.monotonic() + 60  # a sibling has room, however long this takes
     worker.handoff.watch()
     with socket.create_connection(listener.sock.getsockname()):
         worker.worker._shared(listener.sock.fileno(), time.monotonic())
@@ -403,7 +408,8 @@ def test_a_worker_that_accepts_its_last_connection_stops_receiving(bench: Bench)
 
 
 def leave_free(count: int) -> None:
-    """Let this process have so many descriptors more; gaps between those that it has are filled."""
+    """Let this process have so many descriptors more; gaps between those that it has are filled, and none come."""
+    gc.disable()  # other tests have left some behind
     while True:
         lowest = os.dup(0)
         if lowest > max(int(name) for name in os.listdir("/proc/self/fd")) - 2:

@@ -18,7 +18,7 @@ from support.server import wait_for
 
 from paste_unicorn.workers.connection import Connection
 from paste_unicorn.workers.exchange import Exchange
-from paste_unicorn.workers.hands import Hand
+from paste_unicorn.workers.hands import Hand, _frame_in_application, _names_of_its_call
 from paste_unicorn.wsgi import gateway
 
 LOOKS = 20
@@ -197,6 +197,14 @@ class Run:
         wait_for(lambda: self.hand.interrupt(self.connection, Interruption, even_if_busy), "its interruption")
         wait_for(lambda: self.ended_by, "its end")
 
+    def wait_for_lock(self) -> None:
+        """Until it waits for one: before, it computes."""
+        wait_for(lambda: self._is_at("acquire"), "it waits for a lock")
+
+    def _is_at(self, call: str) -> bool:
+        frame = _frame_in_application(self.hand.ident)
+        return frame is not None and call in _names_of_its_call(frame)
+
     def is_interrupted(self, even_if_busy: bool) -> bool:
         """Whether one of some looks interrupts it."""
         for _ in range(LOOKS):
@@ -269,7 +277,7 @@ def test_who_is_given_up_is_so_once_and_until_it_has_come_back(site: Site) -> No
 def test_whoever_waits_for_a_lock_is_left_alone(site: Site, name: str, even_if_busy: bool) -> None:
     run = Run(site, name)
     run.start()
-    time.sleep(0.05)
+    run.wait_for_lock()
     assert not run.is_interrupted(even_if_busy)
 
 

@@ -52,6 +52,12 @@ def idle_client(worker: Worker) -> socket.socket:
     return client
 
 
+def retire(worker: Worker) -> float:
+    """Tell it to go. When that was: from then on time passes as the test says."""
+    worker.worker.retire()
+    return worker.leaving._began_at
+
+
 def step(worker: Worker, now: float) -> None:
     worker.worker._look_around(now, [])
 
@@ -65,8 +71,7 @@ def test_a_dismissed_worker_is_done_in_the_round_in_which_its_last_connection_en
     client, connection = worker.client()
     connection.phase = Phase.WRITING
     bench.board.dismiss(1)
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     assert not worker.leaving.is_done(now)
     worker.clients.drop(connection)
@@ -77,8 +82,7 @@ def test_a_dismissed_worker_is_done_in_the_round_in_which_its_last_connection_en
 def test_a_worker_that_nobody_dismissed_looks_first_whether_all_of_the_server_stops(bench: Bench) -> None:
     """TERM may have come to every process, and then nobody else takes what it has passed on."""
     worker = bench.worker()
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     assert not worker.leaving.is_done(now)
     assert worker.leaving.wait_s(now) <= leaving.LOOK_S
@@ -115,8 +119,7 @@ def test_it_goes_round_at_once_while_connections_can_travel(bench: Bench) -> Non
     bench.board.dismiss(1)
     client, connection = worker.client()
     connection.phase = Phase.WRITING
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     assert worker.leaving.wait_s(now) == leaving.TICK_S
     connection.phase = Phase.IDLE
@@ -132,8 +135,7 @@ def test_who_wants_something_is_passed_on_first_and_the_others_a_bounded_number_
     worker = bench.worker()
     clients = [idle_client(worker) for _ in range(4)]
     last = list(worker.clients.by_fd.values())[-1]
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     worker.leaving.step(now, {last.fd})
     assert len(worker.clients.by_fd) == 2
     assert last not in worker.clients.by_fd.values()
@@ -148,8 +150,7 @@ def test_it_waits_for_an_event_where_the_pair_is_full(bench: Bench) -> None:
     worker = bench.worker()
     bench.board.dismiss(2)
     client = idle_client(worker)
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     assert worker.handoff.waits_for_room
     assert worker.leaving.wait_s(now) == leaving.TICK_S
@@ -172,8 +173,7 @@ def test_it_goes_on_serving_while_nobody_takes(bench: Bench) -> None:
     kept = fill_pair(bench)
     worker = bench.worker()
     client = idle_client(worker)
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     for _ in range(3):
         assert b"Connection: close" not in ask(worker, client)
@@ -184,8 +184,7 @@ def test_when_nobody_takes_for_long_the_next_answer_is_the_last(bench: Bench) ->
     kept = fill_pair(bench)
     worker = bench.worker()
     client, idle = idle_client(worker), idle_client(worker)
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     step(worker, now + leaving.PATIENCE_S + 0.1)
     assert b"Connection: close" in ask(worker, client)
@@ -205,8 +204,7 @@ def test_as_long_as_somebody_takes_it_is_patient(bench: Bench) -> None:
     kept = fill_pair(bench)
     worker, taker = bench.worker(), bench.worker()
     clients = [idle_client(worker) for _ in range(3)]
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     for _ in range(3):
         step(worker, now)
         assert taker.handoff.take(now) is not None
@@ -223,8 +221,7 @@ def test_as_long_as_somebody_takes_it_is_patient(bench: Bench) -> None:
 def test_without_handoff_idle_connections_may_ask_once_more_and_are_closed(bench: Bench) -> None:
     worker = bench.worker(gives=False)
     client, idle = idle_client(worker), idle_client(worker)
-    worker.worker.retire()
-    now = time.monotonic()
+    now = retire(worker)
     step(worker, now)
     assert b"Connection: close" in ask(worker, client)
     assert not worker.leaving.is_done(now + leaving.IDLE_GRACE_S - 0.1)

@@ -12,7 +12,7 @@ from workbench import DEADLINES, Bench, Worker
 
 from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.deadlines import LINGER_S, SCAN_INTERVAL_S
-from paste_unicorn.workers.lingering import LINGER_MOST_S
+from paste_unicorn.workers.lingering import LINGER_MOST_S, _Goodbye
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70_000
 SIZE = 120_000  # some pieces, as the kernel holds it
@@ -39,6 +39,11 @@ def lingering(worker: Worker, reads: bool) -> tuple[socket.socket, Connection]:
     if reads:
         read(client)
     return client, connection
+
+
+def goodbye(worker: Worker, connection: Connection) -> _Goodbye:
+    """What is known of it, with the times from which it is measured."""
+    return worker.clients.lingering._goodbyes[connection]
 
 
 def read(client: socket.socket, size: int = 1 << 20) -> None:
@@ -69,19 +74,18 @@ def test_who_sends_on_is_read_for_a_bounded_time(worker: Worker) -> None:
     client, connection = lingering(worker, reads=True)
     now = time.monotonic()
     assert look(worker, connection, now)
-    goodbye = worker.clients.lingering._goodbyes[connection]
     for second in range(int(LINGER_MOST_S)):
         client.sendall(b"more")
         worker.clients.readable(connection)
-        assert goodbye.arrived_at >= now
-        goodbye.arrived_at = now + second
+        assert goodbye(worker, connection).arrived_at >= now
+        goodbye(worker, connection).arrived_at = now + second
         assert look(worker, connection, now + second + LINGER_S - 0.01) == (second + LINGER_S <= LINGER_MOST_S)
     assert not look(worker, connection, now + LINGER_MOST_S)
 
 
 def test_who_takes_its_answer_has_the_time_that_it_would_have_before(worker: Worker) -> None:
     client, connection = lingering(worker, reads=False)
-    now = time.monotonic()
+    now = goodbye(worker, connection).took_at
     for _ in range(3):
         now += DEADLINES.send_s - 0.01
         assert look(worker, connection, now)
@@ -94,7 +98,7 @@ def test_who_takes_its_answer_has_the_time_that_it_would_have_before(worker: Wor
 
 def test_who_takes_nothing_does_not_linger_for_ever(worker: Worker) -> None:
     _, connection = lingering(worker, reads=False)
-    now = time.monotonic()
+    now = goodbye(worker, connection).took_at
     worker.clients.lingering.arrived(connection)
     assert look(worker, connection, now + LINGER_MOST_S - 1)
     assert not look(worker, connection, now + DEADLINES.send_s + 1)
@@ -105,12 +109,11 @@ def test_who_takes_nothing_does_not_linger_for_ever(worker: Worker) -> None:
 def test_a_worker_that_leaves_waits_for_who_would_lose_its_answer(worker: Worker, reads: bool, drains: bool) -> None:
     client, connection = lingering(worker, reads)
     (worker.worker.drain if drains else worker.worker.retire)()
-    now = time.monotonic()
+    now = goodbye(worker, connection).arrived_at = time.monotonic()
     worker.worker._look_around(now, [])
     worker.clients.lingering.look(connection, now)
-    goodbye = worker.clients.lingering._goodbyes[connection]
     assert not worker.leaving.is_done(now + 1)
     client.sendall(b"more")
-    goodbye.arrived_at = now + LINGER_S  # it goes on sending: to close now would reset
+    goodbye(worker, connection).arrived_at = now + LINGER_S  # it goes on sending: to close now would reset
     assert worker.leaving.is_done(now + LINGER_S + 1) == reads
     assert worker.leaving.is_done(now + 2 * LINGER_S + 1)

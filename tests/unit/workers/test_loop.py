@@ -43,7 +43,7 @@ def test_one_connection_wakes_one_of_several_waiting_processes() -> None:
             loop = make_loop()
             loop.add_shared(listener.fileno())
             os.write(writer, b"r")
-            if loop.poll(5):
+            if loop.poll(60):
                 os.write(writer, b"w")
                 listener.accept()
             os._exit(0)

@@ -77,8 +77,9 @@ def test_a_look_at_who_is_overdue_that_was_broken_off_is_begun_again(bench: Benc
         with pytest.raises(KeyboardInterrupt):
             worker.worker._see_to_overdue(time.monotonic(), [])
         assert len(worker.clients.by_fd) == left
-    worker.worker._see_to_overdue(time.monotonic(), [])
-    assert worker.worker._next_scan > time.monotonic()
+    now = time.monotonic()
+    worker.worker._see_to_overdue(now, [])
+    assert worker.worker._next_scan > now
 
 
 def test_who_has_just_sent_what_was_waited_for_is_not_overdue(bench: Bench) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import socket
-import time
+import sys
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 from workbench import DEADLINES, REQUEST, Bench, Worker
 
 from paste_unicorn.process.listener import Listener
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
+from paste_unicorn.workers import room
 from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.room import LONG_IDLE_S, SILENCE_S, SLOW_HEAD_S
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Time stands still: nobody has been idle for long because the machine is busy."""
+    now = monotonic()
+    for module in (room, sys.modules[__name__]):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
     made = Bench()
     yield made
     made.close()
@@ -25,7 +31,7 @@ def bench() -> Iterator[Bench]:
 def waiting(worker: Worker, phase: Phase, for_s: float) -> tuple[socket.socket, Connection]:
     """A client that has been silent for so long, and its connection."""
     client, connection = worker.client()
-    DEADLINES.start(connection, phase, time.monotonic() - for_s)
+    DEADLINES.start(connection, phase, monotonic() - for_s)
     return client, connection
 
 
@@ -48,7 +54,7 @@ def accept(worker: Worker, listener: Listener) -> bool:
     """Whether the worker takes one who knocks now."""
     had = set(worker.clients.by_fd.values())
     with socket.create_connection(listener.sock.getsockname()):
-        worker.worker._shared(listener.sock.fileno(), time.monotonic())
+        worker.worker._shared(listener.sock.fileno(), monotonic())
     return not had >= set(worker.clients.by_fd.values())
 
 
@@ -58,7 +64,7 @@ def pass_on(giver: Worker, taker: Worker, for_s: float, is_ready: bool = False) 
     if is_ready:
         client.sendall(REQUEST)
     assert giver.handoff.give(connection, is_ready)
-    taker.worker._shared(taker.handoff.fd, time.monotonic())
+    taker.worker._shared(taker.handoff.fd, monotonic())
     return client
 
 
@@ -132,10 +138,10 @@ def test_nobody_goes_while_a_sibling_has_room(bench: Bench) -> None:
     sibling, worker = bench.worker(max_connections=1), full(bench, listener, 1)
     client, _ = waiting(worker, Phase.IDLE, 5)
     sibling.worker._begin()
-    sibling.worker._scan(time.monotonic())
+    sibling.worker._scan(monotonic())
     assert not accept(worker, listener)
     sibling.client()
-    sibling.worker._scan(time.monotonic())
+    sibling.worker._scan(monotonic())
     bench.board.room_at -= SILENCE_S
     assert accept(worker, listener)
     assert is_closed(client)
@@ -159,7 +165,7 @@ def test_room_that_just_came_is_not_called_room_while_others_wait_for_it(bench: 
     worker.worker._begin()
     assert not accept(worker, listener)
     worker.clients.drop(connection)
-    worker.worker._room.tell(time.monotonic())
+    worker.worker._room.tell(monotonic())
     assert bench.board.room_at == 0
 
 
@@ -186,8 +192,8 @@ def test_one_that_wants_something_waits_in_the_pair_where_nobody_can_go(bench: B
     assert not taker.handoff.is_empty()
     assert not taker.handoff.watching, "it would be woken for it again and again"
     assert (taker.slot.counters[HANDED_OFF], taker.slot.counters[TAKEN_OVER]) == (0, 0)
-    DEADLINES.start(connection, Phase.IDLE, time.monotonic() - LONG_IDLE_S)
-    taker.worker._shared(taker.handoff.fd, time.monotonic())
+    DEADLINES.start(connection, Phase.IDLE, monotonic() - LONG_IDLE_S)
+    taker.worker._shared(taker.handoff.fd, monotonic())
     assert is_closed(client)
     assert [one.phase for one in taker.clients.by_fd.values()] == [Phase.IDLE]
     assert taker.handoff.is_empty()

@@ -87,6 +87,11 @@ def answer(client: socket.socket) -> bytes:
     return client.recv(1000).partition(b"\r\n\r\n")[2]
 
 
+def watchers() -> set[threading.Thread]:
+    """Those of other tests too."""
+    return {thread for thread in threading.enumerate() if thread.name == NAME}
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     until = time.monotonic() + 10
     while not condition():
@@ -173,8 +178,9 @@ def test_connections_with_unsent_output_or_in_the_middle_of_a_body_never_go(benc
     slow, _ = worker.client()
     with running(worker, site), free(bench):
         reader.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: writing.phase is writing.phase.WRITING)
         sender.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
-        wait_for(lambda: writing.phase is writing.phase.WRITING and reading.phase is reading.phase.BODY)
+        wait_for(lambda: reading.phase is reading.phase.BODY)
         slow.sendall(SLOW)
         assert site.begun.wait(10)
         reader.sendall(REQUEST)
@@ -324,9 +330,12 @@ def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
         client.sendall(REQUEST)
         assert answer(client) == b"one"
         assert not worker.watcher.started
+        before = watchers()
         bench.board.workers = 2
-        wait_for(lambda: worker.watcher.started)
-        assert [thread.daemon for thread in threading.enumerate() if thread.name == NAME][-1]
+        wait_for(lambda: watchers() - before)
+        assert worker.watcher.started
+        (thread,) = watchers() - before
+        assert thread.daemon
     silent = bench.worker(Site("two"), gives=False)
     with silent.running():
         client, _ = silent.client()

@@ -57,12 +57,16 @@ class Bench:
         self.board = Scoreboard.create(slots=8)
         self.pair = HandoffPair.create()
         self._stack = contextlib.ExitStack()
-        self._slots = 0
+        self._workers: list[Worker] = []
 
     def close(self) -> None:
+        """At once, not when it is collected: all tests of a process share its descriptors."""
         self._stack.close()
+        for worker in self._workers:
+            worker.close()
         self.pair.into.close()
         self.pair.out_of.close()
+        os.close(self.board.fd)
 
     def listener(self, server_name: str = "one.example") -> Listener:
         """A new TCP listener."""
@@ -81,8 +85,10 @@ class Bench:
         trusts: Callable[[str], bool] = lambda host: False,
     ) -> Worker:
         """A worker that does not run yet."""
-        self._slots += 1
-        return Worker(self, self._slots, application, tuple(listeners), gives, max_connections, trusts)
+        slot = len(self._workers) + 1
+        worker = Worker(self, slot, application, tuple(listeners), gives, max_connections, trusts)
+        self._workers.append(worker)
+        return worker
 
 
 class Worker:
@@ -137,6 +143,13 @@ class Worker:
         self.leaving = self.worker._leaving
         self.watcher = self.worker._watcher
         self.peers = self.worker._peers
+
+    def close(self) -> None:
+        for connection in self.clients.by_fd.values():
+            connection.sock.close()
+        self.loop.close()
+        for fd in (self._wakeup, self._wake):
+            os.close(fd)
 
     def wake(self) -> None:
         """As a signal does it."""
