@@ -63,7 +63,7 @@ def is_refused(address: Address) -> bool:
 
 
 def workers(server: Server) -> list[int]:
-    return sorted(process.pid for process in server.titled("unicorn: worker"))
+    return [process.pid for process in server.titled("unicorn: worker")]
 
 
 # -- retirement ------------------------------------------------------------------------------------------------
