@@ -12,8 +12,8 @@ SILENT_S, MOST_S = 0.8, 3.0
 
 
 def make_app(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
-    """`paste.app_factory`. It is loaded before workers are forked."""
-    deadlines.LINGER_S = lingering.LINGER_S = SILENT_S
+    """`paste.app_factory`. It is loaded before workers are forked. `silent`: how long the server waits in silence."""
+    deadlines.LINGER_S = lingering.LINGER_S = float(local_conf.get("silent", SILENT_S))
     lingering.LINGER_MOST_S = MOST_S
     return application
 
