@@ -324,10 +324,10 @@ def test_a_hub_that_is_blocked_is_reported_with_where_and_its_worker_is_replaced
 
 
 def test_requests_that_sleep_longer_than_timeout_are_no_trouble(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "timeout": "2"}
+    settings = {"workers": "1", "worker_class": worker_class, "timeout": "3"}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
         pid = int(body(client, "pid"))
-        assert body(client, "sleep?s=3") == b"slept"
+        assert body(client, "sleep?s=4.5") == b"slept"
         assert int(body(client, "pid")) == pid
 
 

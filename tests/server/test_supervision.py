@@ -308,9 +308,9 @@ def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: P
 
 
 def test_an_idle_worker_is_never_overdue() -> None:
-    with two_workers(timeout="2") as server:
+    with two_workers(timeout="3") as server:
         first = workers(server)
-        time.sleep(3.5)  # nothing shows that nothing happens
+        time.sleep(4.5)  # nothing shows that nothing happens
         assert workers(server) == first
 
 
@@ -461,7 +461,7 @@ def test_hooks_of_a_worker_that_leaves_are_called_once_each_where_python_gets_to
 
 def test_timeout_calls_worker_abort_and_worker_exit(tmp_path: Path) -> None:
     hooks = tmp_path / "hooks"
-    with serve(settings={"workers": "1", "timeout": "1", "raw_env": f"HOOKS={hooks}", **LEAVING}, app=APP) as server:
+    with serve(settings={"workers": "1", "timeout": "3", "raw_env": f"HOOKS={hooks}", **LEAVING}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         occupy(server, "/spin?s=60", tmp_path)
         wait_for(lambda: hooks.exists() and "worker_exit" in hooks.read_text(), "worker_exit")

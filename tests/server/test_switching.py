@@ -325,7 +325,7 @@ def test_a_worker_that_retires_waits_for_them(own_server: Server) -> None:
 
 
 def test_a_stop_waits_for_them_until_graceful_timeout(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "graceful_timeout": "1"}
+    settings = {"workers": "1", "worker_class": worker_class, "graceful_timeout": "3"}
     with serve(settings=settings, app=APPLICATION) as server:
         server.wait_for_log("[INFO] Serving ")
         with switched(server, "/echo") as client:
