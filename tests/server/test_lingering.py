@@ -66,7 +66,7 @@ def test_a_slow_reader_that_still_sends_gets_all_of_its_answer(server: Server) -
 def test_a_client_that_reads_when_it_has_sent_all_is_told_that_it_was_too_much(worker_class: str) -> None:
     """As most libraries do it."""
     settings = {"workers": "1", "worker_class": worker_class, "limit_request_body": "100000"}
-    with serve(settings=settings, app=PATIENT) as server, server.connect() as client:
+    with serve(settings=settings, app=f"{PATIENT}\nmost = 30") as server, server.connect() as client:
         client.send(post(b"Content-Length: 2000000"))
         for _ in range(20):
             client.send(b"z" * 100_000)
