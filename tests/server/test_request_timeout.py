@@ -87,7 +87,7 @@ def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced
 
 def test_a_request_that_can_not_be_interrupted_ends_with_its_worker(worker_class: str) -> None:
     """Its client has its answer long before."""
-    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+    with limited(worker_class, request_timeout_grace="4") as server, server.connect(timeout_s=20.0) as client:
         pid = pid_of(server)
         ask(client, "stubborn?s=3600")
         answer = client.read_answer()
