@@ -308,7 +308,9 @@ def test_no_more_than_worker_connections_are_there_at_once(worker_class: str) ->
 
 
 def test_a_hub_that_is_blocked_is_reported_with_where_and_its_worker_is_replaced(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "timeout": "2"}
+    settings = {
+        "workers": "1", "worker_class": worker_class, "timeout": "2", "on_starting": "support.supervised.gives_time",
+    }  # fmt: skip
     with serve(settings=settings, app=APPLICATION) as server:
         pid = int(server.get("/pid").body)
         with clients(server, 3) as waiting, server.connect(timeout_s=30.0) as blocking:
