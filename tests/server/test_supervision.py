@@ -284,11 +284,11 @@ def test_a_foreign_child_of_the_arbiter_is_reaped_quietly() -> None:
 
 
 def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp_path: Path) -> None:
-    with two_workers(timeout="2", **GIVES_TIME) as server:
+    with two_workers(timeout="3", **GIVES_TIME) as server:
         occupy(server, "/grind?", tmp_path)
         log = server.wait_for_log("was killed by SIGKILL")
         lines = [line for line in log.splitlines() if "[ERROR]" in line]
-        assert "has made no progress within timeout (2 s); it is killed and replaced" in lines[0]
+        assert "has made no progress within timeout (3 s); it is killed and replaced" in lines[0]
         assert '"GET /grind?' in lines[1]
         assert "has not crashed: these are the tracebacks of its threads, innermost frames first" in lines[2]
         assert "Fatal" not in log
@@ -301,7 +301,7 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp
 
 
 def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: Path) -> None:
-    with two_workers(timeout="2", **GIVES_TIME) as server:
+    with two_workers(timeout="3", **GIVES_TIME) as server:
         occupy(server, "/spin?s=60", tmp_path)
         log = server.wait_for_log("in do_spin")
         assert "has made no progress" in log
