@@ -91,5 +91,5 @@ def _kill_under_a_first_request(event: Event, kills: Iterable[Kill], within_s: f
     """The kill of who held a connection while the first request on it was under way; a later one would be no excuse."""
     if event.body or not event.what.startswith("failed"):
         return None
-    struck = (kill.at for kill in kills if event.port in kill.held)
+    struck = (one.at for one in kills if event.port in one.held)
     return next((at for at in struck if event.began <= at <= event.at <= at + within_s), None)
