@@ -42,7 +42,9 @@ class Person:
         self._websocket = WebSocket(stack.enter_context(server.connect()), "/board")
         self.hello = self.next()
         assert self.hello["do"] == "hello"
-        assert self.next()["do"] == "here"
+        here = self.next()
+        assert here["do"] == "here"
+        self.found: int = here["number"]  # who is there, with himself
 
     def say(self, **message: Any) -> None:
         self._websocket.send(json.dumps(message))
@@ -56,15 +58,20 @@ class Person:
             pass
         return message
 
+    def wait_until_alone(self) -> None:
+        while self.found > 1:
+            self.found = self.next_that("here")["number"]
+
     def go(self) -> None:
         self._websocket.close()
 
 
 @pytest.fixture
 def person(board: Server) -> Iterator[Callable[[], Person]]:
-    """Each call lets another one in; the board is wiped before."""
+    """Each call lets another one in; the board is wiped before, and nobody is there who is about to go."""
     with contextlib.ExitStack() as stack:
         first = Person(board, stack)
+        first.wait_until_alone()
         first.say(do="wipe")
         first.next_that("wipe")
         first.go()

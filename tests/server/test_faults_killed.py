@@ -179,7 +179,7 @@ def test_a_frozen_worker_is_killed_and_replaced(tmp_path: Path) -> None:
 
 def test_a_frozen_template_is_killed_and_replaced_when_a_worker_is_missing() -> None:
     """It reaps the workers, too: that one is gone is seen when it makes no progress any more."""
-    with serve(settings={"workers": "2", "boot_timeout": "5", "timeout": "1"}, app=APP) as server:
+    with serve(settings={"workers": "2", "boot_timeout": "5", "timeout": "3"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         before = pids(server, "worker")
         (template,) = pids(server, "template")
@@ -194,7 +194,7 @@ def test_a_frozen_template_is_killed_and_replaced_when_a_worker_is_missing() -> 
 def test_a_server_that_was_frozen_as_a_whole_goes_on_with_the_same_workers() -> None:
     """As `docker pause` does it, or a virtual machine that sleeps: nobody has made progress, and nobody is to blame."""
     with (
-        serve(settings={"workers": "3", "timeout": "2", "keepalive": "60"}, app=APP) as server,
+        serve(settings={"workers": "3", "timeout": "3", "keepalive": "60"}, app=APP) as server,
         server.connect(SOON_S) as client,
     ):
         server.wait_for_log("[INFO] Serving ")
@@ -202,7 +202,7 @@ def test_a_server_that_was_frozen_as_a_whole_goes_on_with_the_same_workers() -> 
         frozen = [process.pid for process in server.processes()]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
-        assert client.is_silent(2.5)
+        assert client.is_silent(3.5)
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
         assert worker_of(client) == before

@@ -308,7 +308,9 @@ def test_no_more_than_worker_connections_are_there_at_once(worker_class: str) ->
 
 
 def test_a_hub_that_is_blocked_is_reported_with_where_and_its_worker_is_replaced(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "timeout": "2"}
+    settings = {
+        "workers": "1", "worker_class": worker_class, "timeout": "3", "on_starting": "support.supervised.gives_time",
+    }  # fmt: skip
     with serve(settings=settings, app=APPLICATION) as server:
         pid = int(server.get("/pid").body)
         with clients(server, 3) as waiting, server.connect(timeout_s=30.0) as blocking:
@@ -316,7 +318,7 @@ def test_a_hub_that_is_blocked_is_reported_with_where_and_its_worker_is_replaced
                 client.send(get("sleep?s=3600"))
             wait_for(lambda: state(server)["running"] == 3, "they wait")
             blocking.send(get("spin?s=3600"))
-            log = server.wait_for_log("has made no progress within timeout (2 s)", 20)
+            log = server.wait_for_log("has made no progress within timeout (3 s)", 20)
             wait_for(lambda: not is_alive(pid), "it is gone", 20)
         assert "in do_spin" in server.wait_for_log("in do_spin")
         assert 'is running "GET /spin?' in log or "GET /spin?" in server.log_text()
@@ -324,10 +326,10 @@ def test_a_hub_that_is_blocked_is_reported_with_where_and_its_worker_is_replaced
 
 
 def test_requests_that_sleep_longer_than_timeout_are_no_trouble(worker_class: str) -> None:
-    settings = {"workers": "1", "worker_class": worker_class, "timeout": "2"}
+    settings = {"workers": "1", "worker_class": worker_class, "timeout": "3"}
     with serve(settings=settings, app=APPLICATION) as server, server.connect() as client:
         pid = int(body(client, "pid"))
-        assert body(client, "sleep?s=3") == b"slept"
+        assert body(client, "sleep?s=4.5") == b"slept"
         assert int(body(client, "pid")) == pid
 
 

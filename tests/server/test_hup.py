@@ -84,7 +84,7 @@ BEFORE = [
 ]
 AFTER = [
     "workers = 3",
-    "timeout = 1",
+    "timeout = 3",
     "keepalive = 1",
     "limit_request_field_size = 100",
     "worker_connections = 3000",
@@ -165,14 +165,14 @@ def test_timeout(changed: Site) -> None:
     with changed.server.connect() as client:
         client.send(request_bytes("GET", "/spin?s=60"))
         log = changed.server.directory / "error.log"
-        wait_for(lambda: "has made no progress within timeout (1 s)" in log.read_text(), "the end of the worker")
+        wait_for(lambda: "has made no progress within timeout (3 s)" in log.read_text(), "the end of the worker")
         wait_for(lambda: len(changed.workers()) == 3, "a replacement")
 
 
 def test_keepalive(changed: Site) -> None:
     with changed.server.connect() as client:
-        client.send(request_bytes("GET", "/pid"))
         began = time.monotonic()
+        client.send(request_bytes("GET", "/pid"))
         assert client.read_answer().status == 200
         client.expect_end()
         assert 0.8 < time.monotonic() - began < 10.0
@@ -453,7 +453,7 @@ def test_a_template_killed_while_it_loads_is_a_failed_reload(tmp_path: Path) -> 
         start = running.hup()
         wait_for(lambda: len(running.templates()) == 2, "a template that loads")
         running.server.wait_for_log("Loading generation 2", after=start)
-        os.kill(max(running.templates()), signal.SIGKILL)
+        os.kill(running.templates()[-1], signal.SIGKILL)
         log = running.server.wait_for_log("The reload failed: ", after=start)
         assert "has lost its template, which was killed by SIGKILL while it loaded the application" in log
         hold.unlink()

@@ -133,10 +133,10 @@ def test_a_section_that_names_another_server(good: Site) -> None:
 
 
 def test_a_factory_that_hangs_longer_than_boot_timeout_says_in_what(tmp_path: Path) -> None:
-    with site(tmp_path, "boot_timeout = 3") as running:
+    with site(tmp_path, "boot_timeout = 5") as running:
         running.change(running.code, "    return app", "    import time; time.sleep(60)")
         refused(
-            running, "has not loaded within boot_timeout (3 s), and its tracebacks follow", "reload_mode = retire_first"
+            running, "has not loaded within boot_timeout (5 s), and its tracebacks follow", "reload_mode = retire_first"
         )
         running.server.wait_for_log("in make_app")
 
@@ -145,15 +145,15 @@ HOOKS = [
     ("post_fork", "leaves", ["has a worker that died before it was ready", "SystemExit: 7", "in leaves"]),
     ("post_fork", "ends", ["has a worker that died before it was ready", "has ended with exit code 9"]),
     ("post_worker_init", "leaves_too", ["has a worker that died before it was ready", "SystemExit: 8"]),
-    ("post_fork", "sleeps", ["has a worker that was not ready within boot_timeout (2 s)"]),
+    ("post_fork", "sleeps", ["has a worker that was not ready within boot_timeout (4 s)"]),
     ("pre_fork", "leaves", ["has lost its template, which has ended with exit code 1 while its workers started"]),
-    ("pre_fork", "sleeps", ["has not forked a worker within boot_timeout (2 s)"]),
+    ("pre_fork", "sleeps", ["has not forked a worker within boot_timeout (4 s)"]),
 ]
 
 
 @pytest.mark.parametrize(("name", "hook", "said"), HOOKS)
 def test_workers_that_die_at_birth_or_are_never_ready(good: Site, name: str, hook: str, said: list[str]) -> None:
-    good.set(f"{name} = hooks_of_the_test.{hook}", *(["boot_timeout = 2"] if hook == "sleeps" else []))
+    good.set(f"{name} = hooks_of_the_test.{hook}", *(["boot_timeout = 4"] if hook == "sleeps" else []))
     # A template that a hook ends has to say so by itself.
     refused(good, *said, entries=2 if (name, hook) == ("pre_fork", "leaves") else 1)
     if hook == "sleeps":

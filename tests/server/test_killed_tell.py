@@ -26,8 +26,9 @@ def workers(server: Server) -> list[int]:
 
 
 def _generations(server: Server, but: int) -> list[int]:
-    """Of all workers but one."""
-    return [int(one.title.rpartition(" g")[2]) for one in server.titled("unicorn: worker") if one.pid != but]
+    """Of all workers but one, without those that end: a title is lost before its process is."""
+    told = [one.title.rpartition(" g")[2] for one in server.titled("unicorn: worker") if one.pid != but]
+    return [int(generation) for generation in told if generation.isdigit()]
 
 
 def access_line(server: Server, mark: str) -> dict[str, Any]:

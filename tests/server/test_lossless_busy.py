@@ -11,7 +11,7 @@ from support.traffic import Load, Traffic
 
 
 def test_a_slow_request_does_not_hold_up_the_connections_of_its_worker(worker_class: str, tmp_path: Path) -> None:
-    slow_s = 3.0
+    slow_s = 5.0
     fast = Load("fast", 10, every_s=0.05)
     with changing_site(tmp_path, worker_class) as site, Traffic(site.server.address, [fast]) as traffic:
         wait_for(lambda: traffic.counts().answered > 100, "100 answers")

@@ -9,7 +9,7 @@ from support.changing import Site, changing_site
 from support.kills import cost_of, kill
 from support.listeners import listening
 from support.server import wait_for
-from support.traffic import STEADY, Traffic
+from support.traffic import KEPT, NEW, STEADY, Traffic
 
 WORKER_CLASSES = ("sync",)
 
@@ -30,7 +30,7 @@ def test_a_killed_worker_costs_no_more_than_what_it_held(worker_class: str, tmp_
             report = traffic.finish()
         cost = cost_of(report, kills, within_s=10.0)
         assert cost.unexplained == []
-        assert cost.under_way <= len(kills)
-        assert report["kept"].closed <= 8 * len(kills)
+        assert cost.under_way <= (KEPT.clients + NEW.clients) * len(kills)
+        assert report["kept"].closed <= KEPT.clients * len(kills)
         assert all(counts.refused == 0 for counts in report.loads.values())
         assert report["new"].closed == 0

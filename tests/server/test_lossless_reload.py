@@ -90,7 +90,7 @@ def test_a_reload_changes_the_number_of_workers_and_the_timeout(worker_class: st
             site.reload("v2", 2)
             assert len(site.workers()) == 4
             traffic.some_more(300)
-            site.set(workers="1", timeout="2")
+            site.set(workers="1", timeout="4")
             site.reload("v3", 3)
             assert len(site.workers()) == 1
             traffic.some_more(300)
@@ -101,4 +101,4 @@ def test_a_reload_changes_the_number_of_workers_and_the_timeout(worker_class: st
             return
         with site.server.connect(30.0) as client:
             client.send(b"GET /spin?20 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            site.server.wait_for_log("has made no progress within timeout (2 s)")
+            site.server.wait_for_log("has made no progress within timeout (4 s)")

@@ -33,6 +33,15 @@ def make_app(global_conf, said):
     return app
 """
 
+# hupper kills who has not ended a second after it was told to, and a machine may stand still for that long.
+PATIENT = """
+from hupper.reloader import Reloader
+given = Reloader.__init__
+def patient(self, *args, **more):
+    given(self, *args, **{**more, "shutdown_interval": 8})
+Reloader.__init__ = patient
+"""
+
 RUNNERS = ("paster", "pserve", "gearbox")
 # How long until a change is live: on a quiet machine 2 s, and 3 s under hupper, which waits for one itself. A stop that
 # waits for what runs would take longer.
@@ -44,6 +53,8 @@ AGAIN_S = 5.0
 def reloading(runner: str, tmp_path: Path, workers: str = "2") -> Iterator[Server]:
     (tmp_path / "site_of_the_test.py").write_text(SITE)
     (tmp_path / "late_of_the_test.py").write_text('VALUE = "first late"\n')
+    if runner != "paster":
+        (tmp_path / "sitecustomize.py").write_text(PATIENT)
     env = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     with serve(INI.replace("WORKERS", workers), runner=runner, args=["--reload"], env=env) as server:
         yield server

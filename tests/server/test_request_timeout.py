@@ -87,7 +87,7 @@ def test_it_is_answered_with_504_reported_interrupted_and_its_worker_is_replaced
 
 def test_a_request_that_can_not_be_interrupted_ends_with_its_worker(worker_class: str) -> None:
     """Its client has its answer long before."""
-    with limited(worker_class) as server, server.connect(timeout_s=20.0) as client:
+    with limited(worker_class, request_timeout_grace="4") as server, server.connect(timeout_s=20.0) as client:
         pid = pid_of(server)
         ask(client, "stubborn?s=3600")
         answer = client.read_answer()
@@ -113,13 +113,15 @@ def test_other_requests_of_its_worker_are_finished(worker_class: str, tmp_path: 
         pytest.skip("this class runs one request at a time")
     with limited(worker_class) as server, server.connect(timeout_s=20.0) as other, server.connect() as client:
         pid = pid_of(server)
-        ask(other, "extend?by=60&s=6")
+        ask(other, f"wait?gate={tmp_path / 'gate'}&touch={tmp_path / 'begun'}")
+        wait_for((tmp_path / "begun").exists, "the other one runs")
         ask(client, "stubborn?s=3600")
         assert client.read_answer().status == 504
         server.wait_for_log("this worker ends without it when all others are done", 20.0)
-        assert other.read_answer().body == b"slept"
+        (tmp_path / "gate").touch()
+        assert other.read_answer().body == b"waited"
         wait_for_successor(server, pid)
-        assert access_line(server, "/extend")["how"] == "ok"
+        assert access_line(server, "/wait")["how"] == "ok"
 
 
 def test_an_answer_that_has_begun_is_cut(worker_class: str, tmp_path: Path) -> None:
@@ -147,21 +149,23 @@ def test_a_greenlet_that_was_interrupted_runs_nothing_more(worker_class: str, tm
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
-def test_the_tracebacks_are_those_of_other_requests_too(worker_class: str) -> None:
+def test_the_tracebacks_are_those_of_other_requests_too(worker_class: str, tmp_path: Path) -> None:
     """The oldest ones."""
     with limited(worker_class) as server, contextlib.ExitStack() as stack, server.connect() as client:
         others = [stack.enter_context(server.connect(timeout_s=30.0)) for _ in range(23)]
         for number, other in enumerate(others):
-            ask(other, f"extend?by=60&s=3&number={number}")
+            ask(other, f"wait?gate={tmp_path / 'gate'}&touch={tmp_path / str(number)}&number={number}")
+            wait_for((tmp_path / str(number)).exists, "it runs")
         ask(client, "sleep?s=60")
         assert client.read_answer().status == 504
         log = server.wait_for_log("3 more, which began later, are not shown")
         assert '"GET /sleep?s=60 HTTP/1.1" of 127.0.0.1 was not alone: this is what else its worker runs' in log
-        shown = re.findall(r'Greenlet of "GET /extend\?\S*number=(\d+) .* has run for \d', log)
+        shown = re.findall(r'Greenlet of "GET /wait\?\S*number=(\d+) .* has run for \d', log)
         assert len(set(shown)) == len(shown) == 20
-        assert log.count("in do_extend") >= 20
+        assert log.count("in do_wait") >= 20
+        (tmp_path / "gate").touch()
         for other in others:
-            assert other.read_answer().body == b"slept"
+            assert other.read_answer().body == b"waited"
 
 
 def test_a_reader_that_is_too_slow_is_cut_and_its_application_interrupted(worker_class: str, tmp_path: Path) -> None:
@@ -189,9 +193,9 @@ def test_the_time_that_a_body_takes_counts(worker_class: str) -> None:
 
 def test_an_application_may_extend_its_time(worker_class: str) -> None:
     """Also beyond `timeout`, which otherwise would end a sync worker."""
-    with limited(worker_class, timeout="2") as server, server.connect(timeout_s=20.0) as client:
+    with limited(worker_class, timeout="3") as server, server.connect(timeout_s=20.0) as client:
         pid = pid_of(server)
-        ask(client, "extend?by=30&s=4")
+        ask(client, "extend?by=30&s=5")
         assert client.read_answer().body == b"slept"
         ask(client, "pid")
         assert int(client.read_answer().body) == pid
@@ -217,10 +221,10 @@ def test_a_connection_that_was_taken_over_has_no_deadline(worker_class: str) -> 
 
 
 def test_requests_that_end_in_time_are_not_touched(worker_class: str) -> None:
-    with limited(worker_class, request_timeout="2") as server, server.connect() as client:
+    with limited(worker_class, request_timeout="4") as server, server.connect() as client:
         pid = pid_of(server)
-        for _ in range(8):
-            ask(client, "sleep?s=0.3")
+        for _ in range(5):
+            ask(client, "sleep?s=0.9")
             assert client.read_answer().body == b"slept"
         ask(client, "pid")
         assert int(client.read_answer().body) == pid

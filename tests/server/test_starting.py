@@ -366,7 +366,7 @@ def test_start_restart_status_stop_of_paster() -> None:
 
 def test_a_later_template_of_a_daemon_writes_into_the_runner_s_log() -> None:
     args = ["--daemon", "--pid-file", "the.pid", "--log-file", "the.log"]
-    settings = {"workers": "1", "timeout": "2"}
+    settings = {"workers": "1", "timeout": "2", "on_starting": "support.supervised.gives_time"}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(serve(settings=settings, app=APP, args=args, daemon=True))
         stack.enter_context(ended(server.directory / "the.pid"))

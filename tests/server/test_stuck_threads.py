@@ -16,7 +16,7 @@ from support.server import Server, serve, wait_for
 APPLICATION = "paste.app_factory = support.waiting:make_app"
 LOGS = {"accesslog": "{directory}/access.log", "access_log_format": "json"}
 THREADS = 2
-TIMEOUT_S = 2
+TIMEOUT_S = 3
 GONE = "Nobody waits for the answers of these requests"
 FULL = "All threads of this worker are busy"
 

@@ -18,6 +18,7 @@ from support.reloads import CODE, site
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
+GIVES_TIME = {"on_starting": "support.supervised.gives_time"}
 
 
 @contextlib.contextmanager
@@ -283,11 +284,11 @@ def test_a_foreign_child_of_the_arbiter_is_reaped_quietly() -> None:
 
 
 def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp_path: Path) -> None:
-    with two_workers(timeout="2") as server:
+    with two_workers(timeout="3", **GIVES_TIME) as server:
         occupy(server, "/grind?", tmp_path)
         log = server.wait_for_log("was killed by SIGKILL")
         lines = [line for line in log.splitlines() if "[ERROR]" in line]
-        assert "has made no progress within timeout (2 s); it is killed and replaced" in lines[0]
+        assert "has made no progress within timeout (3 s); it is killed and replaced" in lines[0]
         assert '"GET /grind?' in lines[1]
         assert "has not crashed: these are the tracebacks of its threads, innermost frames first" in lines[2]
         assert "Fatal" not in log
@@ -300,7 +301,7 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp
 
 
 def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: Path) -> None:
-    with two_workers(timeout="2") as server:
+    with two_workers(timeout="3", **GIVES_TIME) as server:
         occupy(server, "/spin?s=60", tmp_path)
         log = server.wait_for_log("in do_spin")
         assert "has made no progress" in log
@@ -308,9 +309,9 @@ def test_a_stuck_worker_that_can_end_by_itself_is_ended_without_kill(tmp_path: P
 
 
 def test_an_idle_worker_is_never_overdue() -> None:
-    with two_workers(timeout="2") as server:
+    with two_workers(timeout="3") as server:
         first = workers(server)
-        time.sleep(3.5)  # nothing shows that nothing happens
+        time.sleep(4.5)  # nothing shows that nothing happens
         assert workers(server) == first
 
 
@@ -461,7 +462,8 @@ def test_hooks_of_a_worker_that_leaves_are_called_once_each_where_python_gets_to
 
 def test_timeout_calls_worker_abort_and_worker_exit(tmp_path: Path) -> None:
     hooks = tmp_path / "hooks"
-    with serve(settings={"workers": "1", "timeout": "1", "raw_env": f"HOOKS={hooks}", **LEAVING}, app=APP) as server:
+    settings = {"workers": "1", "timeout": "3", "raw_env": f"HOOKS={hooks}", **LEAVING, **GIVES_TIME}
+    with serve(settings=settings, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         occupy(server, "/spin?s=60", tmp_path)
         wait_for(lambda: hooks.exists() and "worker_exit" in hooks.read_text(), "worker_exit")

@@ -59,7 +59,7 @@ def test_short_requests_do_not_wait_behind_a_long_one(pool: Server) -> None:
 
 def test_time_goes_on_for_others_while_slow_requests_come_one_after_the_other() -> None:
     """Each of them lets another thread have the loop, which has hardly begun its round when the next one comes."""
-    settings = {"workers": "1", "worker_class": "threads", "threads": "4", "keepalive": "1", "header_timeout": "1"}
+    settings = {"workers": "1", "worker_class": "threads", "threads": "4", "keepalive": "3", "header_timeout": "3"}
     app = "paste.app_factory = support.waiting:make_app"
     over = threading.Event()
     with serve(settings=settings, app=app) as server, server.connect() as idle, server.connect() as half:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from support.checks import check_error_page, events, get, post
@@ -10,6 +11,7 @@ from support.client import Client, request_bytes
 from support.server import Server, serve, wait_for
 
 SETTINGS = {"header_timeout": "1", "body_timeout": "1", "keepalive": "1", "send_timeout": "1", "loglevel": "debug"}
+PATIENT_S = 3  # longer than a machine stands still
 HOST = b"Host: localhost"
 
 HEADS = [
@@ -19,6 +21,14 @@ HEADS = [
     b"GET / HTTP/1.1\r\nHost: localhost\r\n",
     b"GET / HTTP/1.1\r\nHo",
 ]
+
+
+@pytest.fixture(scope="module")
+def patient(worker_class: str) -> Iterator[Server]:
+    """For clients that are to be in time."""
+    limits = {"keepalive": str(PATIENT_S), "body_timeout": str(PATIENT_S)}
+    with serve(settings={"workers": "1", "worker_class": worker_class, **limits}) as running:
+        yield running
 
 
 def check_is_408(server: Server, client: Client) -> None:
@@ -67,12 +77,13 @@ def test_idle_connection_is_closed_without_a_word(server: Server) -> None:
         client.expect_end()
 
 
-def test_connection_that_is_used_now_and_then_stays_open(server: Server) -> None:
-    with server.connect() as client:
-        for _ in range(5):
+def test_connection_that_is_used_now_and_then_stays_open(patient: Server) -> None:
+    with patient.connect() as client:
+        began = time.monotonic()
+        while time.monotonic() - began < PATIENT_S + 0.7:
             client.send(get(HOST))
             assert client.read_answer().status == 200
-            time.sleep(0.25)
+            time.sleep(0.6)
 
 
 STUCK = {
@@ -92,13 +103,13 @@ def test_body_that_does_not_come_to_its_end_is_answered_with_408(server: Server,
     assert not recorded or "raised" in recorded[-1]
 
 
-def test_slow_body_that_keeps_coming_is_served(server: Server) -> None:
+def test_slow_body_that_keeps_coming_is_served(patient: Server) -> None:
     """The deadline is between bytes: a client with a slow line is no attacker."""
-    with server.connect() as client:
+    with patient.connect() as client:
         client.send(post(b"Content-Length: 100000", target=b"/count?slow"))
         for _ in range(5):
+            time.sleep(0.7)
             client.send(b"x" * 20_000)
-            time.sleep(0.25)
         assert client.read_answer().body == b"100000"
 
 
@@ -130,7 +141,7 @@ def test_408_comes_once(server: Server) -> None:
 
 def test_request_that_came_in_time_is_answered_though_the_worker_was_busy_longer(worker_class: str) -> None:
     """The pause between two requests is the client's; it can't help it that the worker looks late."""
-    with serve(settings={"workers": "1", "worker_class": worker_class, "keepalive": "1"}) as server:
+    with serve(settings={"workers": "1", "worker_class": worker_class, "keepalive": str(PATIENT_S)}) as server:
         gate = server.directory / "gate"
         with server.connect() as kept, server.connect() as busy:
             kept.send(request_bytes("GET", "/"))
@@ -138,7 +149,7 @@ def test_request_that_came_in_time_is_answered_though_the_worker_was_busy_longer
             busy.send(request_bytes("GET", f"/wait-for-file?path={gate}"))
             wait_for(gate.with_suffix(".waiting").exists, "the application runs")
             kept.send(request_bytes("GET", "/"))
-            assert busy.is_silent(1.5)
+            assert busy.is_silent(PATIENT_S + 0.5)
             gate.touch()
             assert busy.read_answer().status == 200
             assert kept.read_answer().status == 200

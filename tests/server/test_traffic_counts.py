@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from support.changing import APP, Code
+from support.ports import free_port
 from support.server import serve, wait_for
 from support.traffic import STEADY, Load, Traffic, idle
 
@@ -70,10 +71,11 @@ def test_a_server_at_rest_loses_nothing(worker_class: str, tmp_path: Path) -> No
 
 def test_idle_connections_that_are_closed_are_counted() -> None:
     def close_after_three(connection: socket.socket, number: int) -> None:
-        answer(connection, 3)
-        time.sleep(0.005)
+        answer(connection, 2)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # so that no request comes before the end
+        answer(connection, 1)
 
-    slow = Load("kept", 1, every_s=0.25)  # it is idle when its connection is closed, however busy the machine is
+    slow = Load("kept", 1, every_s=0.25)  # it sees the end before its next request is due, however busy the machine is
     with bad_server(close_after_three) as address, Traffic(address, [slow]) as traffic:
         wait_for(lambda: traffic.counts()["kept"].closed >= 3, "3 closed connections")
         report = traffic.finish()
@@ -151,7 +153,7 @@ def test_an_idle_connection_that_was_closed_is_seen_though_nobody_used_it() -> N
 
 
 def test_who_is_not_accepted_is_refused_and_has_not_failed() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", free_port())) as listener:  # nobody else will listen there
         address = listener.getsockname()
         threading.Thread(target=lambda: answer(listener.accept()[0], 1), daemon=True).start()
         traffic = Traffic(address, [ONE_KEPT])

@@ -282,7 +282,7 @@ def full(server: Server, gates: Path, count: int) -> Iterator[None]:
 
 def check_refused(client: Client) -> None:
     answer = client.read_answer()
-    assert (answer.status, answer.field("Retry-After"), answer.closes) == (503, "1", True)
+    assert (answer.status, answer.field("Retry-After"), answer.closes) == (503, str(QUEUE_TIMEOUT_S), True)
     client.expect_end()
 
 
@@ -290,7 +290,9 @@ def check_refused(client: Client) -> None:
 @pytest.mark.parametrize("worker_class", ["threads"])
 def test_who_waits_for_a_full_pool_is_told_in_time(worker_class: str, workers: int, tmp_path: Path) -> None:
     """Kept connections, and new ones, which wait in the listener's queue; whatever is sent behind it meanwhile."""
-    settings = {"workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": "1", **LOGS}
+    settings = {
+        "workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": str(QUEUE_TIMEOUT_S), **LOGS,
+    }  # fmt: skip
     with serve(settings=settings) as server, kept(server, 3) as clients, contextlib.ExitStack() as stack:
         server.wait_for_log("[INFO] Serving ")
         with full(server, tmp_path, workers):
@@ -314,14 +316,14 @@ def test_who_waits_for_a_full_pool_and_not_for_too_long_is_served(
     worker_class: str, workers: int, tmp_path: Path
 ) -> None:
     """Those whose time is up are let in by a full worker, and one or two behind them."""
-    settings = {"workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": "2", **LOGS}
+    settings = {"workers": str(workers), **one_at_a_time(worker_class), "queue_timeout": "6", **LOGS}
     with serve(settings=settings) as server, contextlib.ExitStack() as stack:
         server.wait_for_log("[INFO] Serving ")
         with full(server, tmp_path, workers):
             first, second = ([stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(9)] for _ in "12")
             for client in first:
                 ask(client, recording("first"))
-            assert first[0].is_silent(1.2)
+            assert first[0].is_silent(3.0)
             for client in second:
                 ask(client, recording("second"))
             for client in first:
@@ -333,7 +335,10 @@ def test_who_waits_for_a_full_pool_and_not_for_too_long_is_served(
 
 @pytest.mark.parametrize("worker_class", ["threads"])
 def test_over_a_unix_socket_the_time_since_it_was_seen_counts(worker_class: str, tmp_path: Path) -> None:
-    settings = {"workers": "1", **one_at_a_time(worker_class), "queue_timeout": "1", "bind": "unix:{directory}/socket"}
+    settings = {
+        "workers": "1", **one_at_a_time(worker_class), "queue_timeout": str(QUEUE_TIMEOUT_S),
+        "bind": "unix:{directory}/socket",
+    }  # fmt: skip
     with serve(settings=settings) as server, kept(server, 3) as clients, full(server, tmp_path, 1):
         for client in clients:
             ask(client, "/pid")

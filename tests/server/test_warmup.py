@@ -191,13 +191,13 @@ def test_a_reload_whose_warm_up_fails_is_refused_and_one_that_is_corrected_is_no
 
 def test_boot_timeout_ends_a_warm_up_that_hangs(tmp_path: Path) -> None:
     hang = tmp_path / "hang"
-    settings = {"workers": "1", "warmup": "/hangs", "boot_timeout": "3"}
+    settings = {"workers": "1", "warmup": "/hangs", "boot_timeout": "5"}
     with serve(settings=settings, app=f"{APP}\nfail_if = {hang}", ready="/warmed") as server:
         server.wait_for_log("[INFO] Serving ")
         hang.touch()
         server.signal(signal.SIGHUP)
         log = server.wait_for_log("in do_hangs")
-        assert "The reload failed: generation 2 has not loaded within boot_timeout (3 s)" in log
+        assert "The reload failed: generation 2 has not loaded within boot_timeout (5 s)" in log
         assert "tracebacks follow" in log
         assert "Fatal" not in log
         assert server.get("/warmed").status == 200
@@ -206,7 +206,7 @@ def test_boot_timeout_ends_a_warm_up_that_hangs(tmp_path: Path) -> None:
 def test_a_warm_up_that_hangs_at_the_start_tells_in_what_and_is_tried_again(tmp_path: Path) -> None:
     hang = tmp_path / "hang"
     hang.touch()
-    settings = {"workers": "1", "warmup": "/hangs", "boot_timeout": "3"}
+    settings = {"workers": "1", "warmup": "/hangs", "boot_timeout": "5"}
     with serve(settings=settings, app=f"{APP}\nfail_if = {hang}", ready=None) as server:
         server.wait_for_log("in do_hangs")
         hang.unlink()

@@ -40,6 +40,10 @@ class BrowserProblem(AssertionError):
     """The browser did not do what it was told, or a page never showed what it should."""
 
 
+class Refused(BrowserProblem):
+    """It said that it can't do this, or not now."""
+
+
 class Browser:
     """One that runs."""
 
@@ -63,7 +67,7 @@ class Browser:
             answer = self._read(until, method)
             if answer.get("id") == number:
                 if "error" in answer:
-                    raise BrowserProblem(f"{method}: {answer['error']}")
+                    raise Refused(f"{method}: {answer['error']}")
                 result: dict[str, Any] = answer["result"]
                 return result
 
@@ -85,7 +89,11 @@ class Browser:
         target = self.call("Target.createTarget", url=url, browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
-        page.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
+        until = time.monotonic() + TIMEOUT_S
+        while not page.has_loaded():
+            if time.monotonic() > until:
+                raise BrowserProblem(f"{url} has not loaded in {TIMEOUT_S:g} s")
+            time.sleep(0.02)
         return page
 
 
@@ -102,6 +110,12 @@ class Page:
         if "exceptionDetails" in result:
             raise BrowserProblem(f"{code}: {result['exceptionDetails']}")
         return result["result"].get("value")
+
+    def has_loaded(self) -> bool:
+        """Whether it shows what was asked for; while one document gives way to the next, nothing can be evaluated."""
+        with contextlib.suppress(Refused):
+            return bool(self.evaluate("location.href !== 'about:blank' && document.readyState === 'complete'"))
+        return False
 
     def wait_for(self, code: str) -> None:
         """Wait until this is true in the page."""

@@ -2,16 +2,21 @@
 
 A client that sends on a kept connection whose worker died a moment ago sees a failure that nobody can prevent. All
 others are faults of the server, and so is a client that waits for the end of its connection.
+
+A busy worker may hold several connections on which the first request has been sent, so it is looked what it holds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
+from support.processes import send_signal, standing_still
 from support.traffic import Event, Report
 
 
@@ -20,6 +25,7 @@ class Kill(NamedTuple):
 
     pid: int
     at: float  # monotonic
+    held: frozenset[int]  # ports of clients whose connections it had accepted
 
 
 class Cost(NamedTuple):
@@ -32,10 +38,27 @@ class Cost(NamedTuple):
 
 
 def kill(pid: int) -> Kill:
-    """SIGKILL; the moment is that before the signal, so that nothing that it causes comes earlier."""
-    at = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    return Kill(pid, at)
+    """SIGKILL; the moment is that before the signal, so that nothing that it causes comes earlier.
+
+    The process may have just ended by itself.
+    """
+    with standing_still([pid]):
+        held = _held_by(pid)
+        at = time.monotonic()
+        send_signal(pid, signal.SIGKILL)
+    return Kill(pid, at, held)
+
+
+def _held_by(pid: int) -> frozenset[int]:
+    """Remote ports of its connections on IPv4 (`man 5 proc`, /proc/net/tcp)."""
+    sockets = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            sockets.add(os.readlink(path))
+    with open("/proc/net/tcp") as table:
+        next(table)
+        rows = [line.split() for line in table]
+    return frozenset(int(row[2].partition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in sockets)
 
 
 def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
@@ -44,6 +67,7 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
     The application's answers end in the pid of the process that gave them, so the last answer on a connection says
     whose it is.
     """
+    kills = list(kills)
     killed = {str(one.pid): one.at for one in kills}
     under_way = held = 0
     unexplained: list[str] = []
@@ -52,7 +76,7 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
         for event in counts.events:
             at = killed.get(event.body.rpartition(" ")[2])
             if at is None:
-                at = _kill_under_a_first_request(event, killed.values(), within_s)
+                at = _kill_under_a_first_request(event, kills, within_s)
                 under_way += at is not None
             else:
                 held += 1
@@ -63,8 +87,9 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
     return Cost(under_way, held, unexplained, slowest_s)
 
 
-def _kill_under_a_first_request(event: Event, kills: Iterable[float], within_s: float) -> float | None:
-    """The kill that struck while the first request of a connection was under way; a later one would be no excuse."""
+def _kill_under_a_first_request(event: Event, kills: Iterable[Kill], within_s: float) -> float | None:
+    """The kill of who held a connection while the first request on it was under way; a later one would be no excuse."""
     if event.body or not event.what.startswith("failed"):
         return None
-    return next((at for at in kills if event.began <= at <= event.at <= at + within_s), None)
+    struck = (one.at for one in kills if event.port in one.held)
+    return next((at for at in struck if event.began <= at <= event.at <= at + within_s), None)

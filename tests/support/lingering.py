@@ -12,9 +12,9 @@ SILENT_S, MOST_S = 0.8, 3.0
 
 
 def make_app(global_conf: dict[str, str], **local_conf: str) -> Callable[..., Iterable[bytes]]:
-    """`paste.app_factory`. It is loaded before workers are forked."""
-    deadlines.LINGER_S = lingering.LINGER_S = SILENT_S
-    lingering.LINGER_MOST_S = MOST_S
+    """`paste.app_factory`. It is loaded before workers are forked. `silent` and `most` are other times than ours."""
+    deadlines.LINGER_S = lingering.LINGER_S = float(local_conf.get("silent", SILENT_S))
+    lingering.LINGER_MOST_S = float(local_conf.get("most", MOST_S))
     return application
 
 

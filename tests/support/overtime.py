@@ -115,6 +115,13 @@ class Overtime:
         time.sleep(float(query["s"]))
         return b"slept"
 
+    def do_wait(self, query: dict[str, str], environ: Environ) -> bytes:
+        """Until the file `gate` is there."""
+        environ["gunicorn.request_timeout"](60)
+        while not os.path.exists(query["gate"]):
+            time.sleep(0.01)
+        return b"waited"
+
     def do_stream(self, query: dict[str, str], environ: Environ) -> Iterator[bytes]:
         """`s` seconds between its first and its second item; `closed` is made when it is closed."""
         try:

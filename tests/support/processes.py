@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 STOPPED_S = 20.0  # a bound against hanging
 
+ROLES = ("unicorn: arbiter", "unicorn: template", "unicorn: worker")
+
 MARK = "UNICORN_TEST_MARK"  # environment variable whose value tells the processes of one test's server
 
 
@@ -26,6 +28,7 @@ class Process(NamedTuple):
     session: int
     state: str
     title: str
+    started: int  # clock ticks since the machine was started
 
 
 def read_process(pid: int) -> Process | None:
@@ -39,7 +42,12 @@ def read_process(pid: int) -> Process | None:
         return None
     name, _, rest = stat.partition("(")[2].rpartition(")")
     fields = rest.split()
-    return Process(pid, int(fields[1]), int(fields[3]), fields[0], title or name)
+    return Process(pid, int(fields[1]), int(fields[3]), fields[0], title or _role(name), int(fields[19]))
+
+
+def _role(name: str) -> str:
+    """What is left of a title when a process is about to end: 15 letters of its role."""
+    return next((role for role in ROLES if role.startswith(name)), name)
 
 
 def _title(pid: int) -> str:
@@ -47,7 +55,7 @@ def _title(pid: int) -> str:
 
 
 def belonging(session: int, mark: str, directory: Path) -> list[Process]:
-    """All live processes of one server, zombies left out, oldest pid first."""
+    """All live processes of one server, zombies left out, oldest first: pids begin anew when the last one was given."""
     wanted_mark = f"{MARK}={mark}".encode()
     found = []
     for name in os.listdir("/proc"):
@@ -58,7 +66,7 @@ def belonging(session: int, mark: str, directory: Path) -> list[Process]:
             continue
         if process.session == session or _is_marked(process.pid, wanted_mark, directory):
             found.append(process)
-    return sorted(found)
+    return sorted(found, key=lambda process: (process.started, process.pid))
 
 
 def _is_marked(pid: int, mark: bytes, directory: Path) -> bool:

@@ -135,9 +135,9 @@ class Site:
         return [process.pid for process in self.server.titled("unicorn: template")]
 
     def _templates(self) -> list[int]:
-        """Generations of those of this arbiter."""
-        found = self.server.titled("unicorn: template")
-        return [int(one.title.rpartition(" g")[2]) for one in found if one.parent == self.pid]
+        """Generations of those of this arbiter; 0 for one that is about to end, and has lost its title."""
+        titles = [one.title for one in self.server.titled("unicorn: template") if one.parent == self.pid]
+        return [int(title.rpartition(" g")[2]) if " g" in title else 0 for title in titles]
 
 
 _SERVES = re.compile(r"Generation (\d+) serves \(")

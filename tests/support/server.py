@@ -34,6 +34,7 @@ TESTS = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 PATIENCE_S = 20.0  # for whatever should happen at once, on a machine that is busy
+KEEPALIVE_S = 60  # a client of a test may stand still between two requests
 OUTPUT = "output.log"
 APPLICATION = "paste.app_factory = support.apps:make_app"
 
@@ -159,9 +160,10 @@ def serve(
     """Serve an application under one of the runners (`paster`, `pserve`, `gearbox`), until the `with` ends.
 
     `ini` is a file, used where it lies, or the text of one, in which {port} and {directory} are filled in.
-    Without it there are a [server:main] with `settings`, and an [app:main] with the lines of `app`. `port`:
-    where a file's server will listen. `ready` is a path that is asked until it is answered, with whatever
-    status; None: nothing is waited for. With `daemon` the runner's own process is expected to end.
+    Without it there are a [server:main] with `settings`, in which connections are kept for long unless they say
+    otherwise, and an [app:main] with the lines of `app`. `port`: where a file's server will listen. `ready` is a path
+    that is asked until it is answered, with whatever status; None: nothing is waited for. With `daemon` the runner's
+    own process is expected to end.
     `part` follows the ini's name on the command line, as in `test.ini#site`. `prefix` is a command that starts another
     one, as `nice` does. `programs` is the folder of the runner, where it is not that of the Python that runs the tests.
     """
@@ -211,7 +213,7 @@ def _write_ini(ini: str | Path | None, settings: Mapping[str, str], app: str, di
     if isinstance(ini, Path):
         return ini
     if ini is None:
-        rows = {"bind": "127.0.0.1:{port}", **settings}
+        rows = {"bind": "127.0.0.1:{port}", "keepalive": str(KEEPALIVE_S), **settings}
         section = "\n".join(f"{name} = {value}" for name, value in rows.items())
         ini = f"[server:main]\nuse = egg:gunicorn#main\n{section}\n\n[app:main]\n{app}\n"
     path = directory / "test.ini"

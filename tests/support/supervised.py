@@ -161,6 +161,13 @@ def on_starting(server: Any) -> None:
     note(f"on_starting {server.pid == os.getpid()} workers={server.num_workers}")
 
 
+def gives_time(server: Any) -> None:
+    """An `on_starting`: stuck workers that stand still for a second or two can tell their tracebacks all the same."""
+    from paste_unicorn.arbiter.rules import overdue, stuck
+
+    stuck.ABORT_S = overdue.ABORT_S = 3.0
+
+
 def when_ready(server: Any) -> None:
     note(f"when_ready {','.join(server.address)}")
 
