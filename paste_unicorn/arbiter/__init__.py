@@ -5,4 +5,7 @@ hand to a template. Sockets, processes, clocks and signals are touched in `arbit
 `perform.py` and those that it calls; `decide.py`, `rules/` and what they know (`state.py`, `events.py`,
 `actions.py`, `given.py`) are pure. Open `decide.py` first: the table of what happens when; then
 `rules/balance.py`, which follows each rule.
+
+Beside the files of a signal: `pidfile.py` writes and removes the pid file, `reference.py` prints the table as
+`docs/signals.md`.
 """

@@ -3,4 +3,7 @@
 Never known here: sockets, clocks, workers, processes, log files, settings; limits and dates are given as
 plain values. Open `request.py` first (what a request is), then `parser.py` (how bytes become one);
 `refusals.py` lists every way to say no. `docs/requests.md` has each rule with its RFC section and its place.
+
+Below the parser: `grammar.py` has the rules that llhttp leaves to us, `head_cache.py` the memory of what was judged
+before. `body.py` finds the bytes of a body, and its end.
 """

@@ -4,8 +4,8 @@
 
 Two workers of each server on one processor, the clients on another: 8 kept connections with a request every 10 ms
 each, 4 clients with a connection a request every 10 ms each, and where it says so 100 idle connections
-(`keepalive = 75`) that are used at the end. The servers take turns, scenario by scenario, each started anew. Needs
-Linux.
+(`keepalive = 75`) that are used at the end. The servers take turns, scenario by scenario, each started anew. Two
+scenarios are about ours alone and have tables of their own: `arbiter` and `reload` (`alone.py`). Needs Linux.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from alone import ALONE, Alone
 from contenders import CONTENDERS, Contender, Instance
 from outcome import Result
 from proctree import machine_line, on_cpus
 from scenarios import SCENARIOS, Scenario
-from venvs import CannotInstall, default_cache, version_of
+from venvs import CannotInstall, default_cache, environment, version_of
 
 HEADS = ("server", "sent", "answered", "failed", "refused", "closed", "p50 ms", "p99 ms", "max ms", "beside that")
 
@@ -68,7 +69,7 @@ def row(contender: Contender, version: str, result: Result) -> str:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     names = [contender.name.split()[-1] for contender in CONTENDERS]
-    scenarios = [scenario.name for scenario in SCENARIOS]
+    scenarios = [*(scenario.name for scenario in SCENARIOS), *(table.name for table in ALONE)]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -95,6 +96,8 @@ def main() -> int:
     chosen = [contender for contender in CONTENDERS if contender.name.split()[-1] in options.servers]
     try:
         binaries = {contender.name: contender.prepare(options.cache.resolve()) for contender in chosen}
+        tables = [table for table in ALONE if table.name in options.scenarios and any(one.is_ours for one in chosen)]
+        programs = [environment(options.cache.resolve(), table.venv, table.requirements) for table in tables]
     except CannotInstall as problem:
         print(f"can't be installed: {problem}", file=sys.stderr)
         return 2
@@ -102,6 +105,8 @@ def main() -> int:
     for scenario in SCENARIOS:
         if scenario.name in options.scenarios:
             broken += run_all(scenario, chosen, binaries, options)
+    for table, folder in zip(tables, programs, strict=True):
+        broken += run_alone(table, folder, options)
     print(f"\nMachine: {machine_line()}. {date.today().isoformat()}.\n\nCommand: `{shlex.join(['python', *sys.argv])}`")
     for line in broken:
         print(f"not kept: {line}", file=sys.stderr)
@@ -128,6 +133,23 @@ def run_all(
         print(row(contender, version, result), flush=True)
         if contender.is_ours:
             broken += [f"{scenario.title}: {what}" for what in result.broken]
+    return broken
+
+
+def run_alone(table: Alone, binaries: Path, options: argparse.Namespace) -> list[str]:
+    """The rows of a table about ours alone; gives the promises that were not kept."""
+    broken: list[str] = []
+    server_cpu, clients_cpu = map(int, options.cpus.split(","))
+    rule = f"| --- |{' ---: |' * (len(table.heads) - 1)}"
+    print(f"\n**{table.title}**\n\n| {' | '.join(table.heads)} |\n{rule}", flush=True)
+    try:
+        with on_cpus({clients_cpu}):
+            for row in table.rows(binaries, server_cpu):
+                print(f"| {' | '.join(row.cells)} |", flush=True)
+                broken += [f"{table.title}: {what}" for what in row.broken]
+    except (AssertionError, OSError, RuntimeError) as problem:
+        traceback.print_exc()
+        broken.append(f"{table.title}: could not be measured: {problem!r:.200}")
     return broken
 
 

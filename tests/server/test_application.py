@@ -25,10 +25,37 @@ def test_iterable_of_every_kind_is_sent_whole(server: Server, kind: str, blocks:
         check_still_in_step(client)
 
 
-@pytest.mark.parametrize("kind", ["string", "text", "none"])
-def test_what_is_no_iterable_of_bytes_is_answered_with_500(server: Server, kind: str) -> None:
-    answer = run_script(server, kind=kind)
-    assert answer.status == 500 or (kind == "string" and answer.body == b"hello\n")
+@pytest.mark.parametrize(
+    ("kind", "returned"),
+    [
+        ("string", "an object of type bytes"),
+        ("characters", "an object of type str"),
+        ("mapping", "an object of type dict"),
+        ("number", "an object of type int"),
+        ("none", "None"),
+    ],
+)
+def test_what_is_no_iterable_of_bytes_is_answered_with_500_and_a_sentence_says_what_to_return(
+    server: Server, log_start: int, kind: str, returned: str
+) -> None:
+    """It is the application's mistake, and no frame of the traceback is the application's."""
+    assert run_script(server, kind=kind).status == 500
+    log = server.wait_for_log("(called was ", after=log_start)
+    assert (
+        f'GatewayError: the application returned {returned}; it must return an iterable of bytes, for example [b"..."]'
+        " (called was support.apps.application)\n"
+    ) in log
+    assert "The above exception" not in log
+    assert "During handling" not in log
+
+
+@pytest.mark.parametrize("blocks", [["one"], ["one", "two"]], ids=len)
+def test_blocks_that_are_no_bytes_are_answered_with_500_and_say_whose_they_are(
+    server: Server, log_start: int, blocks: list[str]
+) -> None:
+    assert run_script(server, kind="text", blocks=blocks).status == 500
+    log = server.wait_for_log("(called was ", after=log_start)
+    assert "a part of the body is of type str; it must be bytes (called was support.apps.application)\n" in log
 
 
 def test_block_that_is_no_bytes_after_the_head_cuts_the_connection(server: Server, log_start: int) -> None:

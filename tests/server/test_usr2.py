@@ -371,15 +371,38 @@ def test_the_runner_s_stop_finds_the_new_one_and_winch_and_hup_mean_the_old_one_
         wait_for(lambda: "Generation 2 serves (HUP): 2 workers" in log_of(running), "workers of the old one again")
         assert len(running.workers()) == 4
         stop(running, old)
-        done = subprocess.run(
-            command("paster", running.server.ini, ["--stop-daemon", "--pid-file", "the.pid"]),
-            cwd=running.server.directory, env=environment(running.server.mark, environ(tmp_path)),
-            capture_output=True, text=True, timeout=30, check=False,
-        )  # fmt: skip
+        done = stop_by_runner("paster", running, tmp_path)
         assert done.returncode == 0, done.stdout
         wait_for(lambda: not is_alive(new), "the end of the new one")
         assert not (running.server.directory / "the.pid").exists()
         assert f"[{new}] [INFO] Stopped (INT)" in log_of(running)
+
+
+@pytest.mark.parametrize("runner", ["paster", "gearbox"])
+def test_the_runner_s_stop_while_both_serve_ends_the_old_one_and_a_second_one_the_new_one(
+    runner: str, tmp_path: Path
+) -> None:
+    """The first of them fails: it goes on asking the pid that the file named when it began."""
+    args = ["--daemon", "--pid-file", "the.pid", "--log-file", "the.log"]
+    with upgraded(tmp_path, args=args, daemon=True, runner=runner) as (running, new):
+        first = stop_by_runner(runner, running, tmp_path)
+        assert first.returncode != 0
+        assert "ProcessLookupError" in first.stderr
+        assert running.arbiters() == [new]
+        assert codes(running) == {"second"}
+        second = stop_by_runner(runner, running, tmp_path)
+        assert second.returncode == 0, second.stderr
+        wait_for(lambda: not is_alive(new), "the end of the new one")
+        assert not (running.server.directory / "the.pid").exists()
+
+
+def stop_by_runner(runner: str, running: Site, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`--stop-daemon`, as an operator says it."""
+    return subprocess.run(
+        command(runner, running.server.ini, ["--stop-daemon", "--pid-file", "the.pid"]),
+        cwd=running.server.directory, env=environment(running.server.mark, environ(folder)),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
 
 def test_a_service_manager_is_told(tmp_path: Path) -> None:

@@ -314,7 +314,8 @@ class Script:
     fields_as          the container of the fields: list, tuple, none
     blocks, kind       the body, and the kind of iterable that it comes in: list, tuple, generator, iterator,
                        sequence (`__getitem__` alone), custom (with close), sized (with `__len__`), late
-                       (calls start_response only when iterated), string, text (str in place of bytes), none
+                       (calls start_response only when iterated), text (str in place of bytes); what is no such
+                       iterable: string (bytes), characters (str), mapping, number, none
     write              blocks given to write() before
     error, at          name of an exception, and where: call, start, iter, first (item), then (second item),
     end, close again, with        second start_response: [status, fields]; with "exc_info" or "nothing"
@@ -345,10 +346,11 @@ class Script:
             return iter(self.blocks)
         if kind == "string":
             return b"".join(self.blocks)
-        if kind == "none":
-            return None
         if kind == "text":
             return [block.decode("latin-1") for block in self.blocks]
+        wrong: dict[str, Any] = {"characters": "hello\n", "mapping": {"hello": b"you"}, "number": 200, "none": None}
+        if kind in wrong:
+            return wrong[kind]
         classes: dict[str, Any] = {"sequence": Sequence, "custom": Custom, "sized": Sized}
         iterable: Iterable[bytes] = classes[kind](self)
         return iterable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from paste_unicorn.settings.needs import needs_of
 from paste_unicorn.settings.table.whole import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
+PACKAGE = DOCS.parent / "paste_unicorn"
 
 
 def test_the_settings_page_is_what_the_rows_print() -> None:
@@ -59,3 +61,22 @@ def test_the_tour_names_files_that_exist() -> None:
     there = [str(path) for folder in ("paste_unicorn", "tests") for path in (DOCS.parent / folder).rglob("*.py")]
     assert len(named) > 50
     assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
+def test_every_module_is_named_in_the_tour_or_at_its_folder_s_door() -> None:
+    """A stranger who comes upon a file finds out where it belongs."""
+    tour = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    unnamed = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        door = ast.get_docstring(ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8")))
+        name = str(path.relative_to(PACKAGE))
+        if path.name != "__init__.py" and f"`{name}`" not in tour and f"`{path.name}`" not in (door or ""):
+            unnamed.append(name)
+    assert unnamed == []
+
+
+def test_the_doors_name_files_that_exist() -> None:
+    for door in PACKAGE.rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(door.read_text(encoding="utf-8"))) or ""
+        for name in re.findall(r"`([a-z_/]+\.py)`", text):
+            assert (door.parent / name).exists() or (PACKAGE / name).exists(), f"{door} names {name}"

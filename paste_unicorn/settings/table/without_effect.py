@@ -58,7 +58,7 @@ ROWS: Mapping[str, Row[Any]] = {row.name: row for row in (
     _idle("strip_header_spaces", Switch(), False, _NEVER),
     _idle("permit_unconventional_http_version", Switch(), False, _NEVER),
     _idle("permit_unconventional_http_method", Switch(), False,
-          "the methods that llhttp knows are served, all others are answered with 501"),
+          "methods that are registered for HTTP, and a few more, are served; all others are answered with 501"),
     _idle("casefold_http_method", Switch(), False, "methods are taken as they are (RFC 9110 §9.1)"),
     _idle("uwsgi_allow_ips", Anything(), "127.0.0.1,::1", "the uwsgi protocol is not spoken here",
           also=("uwsgi_allow_from",)),

@@ -485,3 +485,40 @@ def test_a_connection_is_not_handed_over_in_the_middle_of_an_answer() -> None:
 
     respond(app, {}, response)
     assert (response.failure, wire.body) == (None, b"1\r\nx\r\n1\r\ny\r\n0\r\n\r\n")
+
+
+# -- what a mistake is called ----------------------------------------------------------------------------------
+
+
+class Nothing:
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", PLAIN)
+
+    def method(self, environ: Any, start_response: Any) -> Any:
+        return self(environ, start_response)
+
+
+@pytest.mark.parametrize("app", [Nothing(), Nothing().method])
+def test_who_returned_nothing_is_named(app: Callable[..., Any]) -> None:
+    _, response = call(app)
+    name = f"{__name__}.Nothing{'.method' if hasattr(app, '__func__') else ''}"
+    assert str(response.failure).startswith("the application returned None; it must return an iterable of bytes")
+    assert str(response.failure).endswith(f" (called was {name})")
+
+
+def test_a_type_error_of_the_application_stays_what_it_is() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", PLAIN)
+        yield b"x" + None  # type: ignore[operator]
+
+    _, response = call(app)
+    assert type(response.failure) is TypeError
+
+
+def test_what_has_only_getitem_is_an_iterable() -> None:
+    class Old:
+        def __getitem__(self, number: int) -> bytes:
+            return [b"a", b"bc"][number]
+
+    wire, response = call(answering(Old(), fields=[("Content-Length", "3")]))
+    assert (wire.body, response.failure) == (b"abc", None)
