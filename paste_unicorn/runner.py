@@ -127,10 +127,6 @@ def _why_no_upgrade(around: Surroundings) -> str:
 
 
 def _say_what_is_odd(daemon: bool, threads: list[str], around: Surroundings, logs: Logs) -> None:
-    if daemon:
-        logs.error.warning(
-            "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
-        )
     if around.recipe is None:
         logs.error.warning("It is not known where the application came from: a template that dies can't be replaced")
     elif around.recipe_is_guessed:

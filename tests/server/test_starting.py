@@ -304,7 +304,8 @@ def test_daemon_goes_to_the_background_and_stops() -> None:
         assert pid != server.pid
         assert os.getsid(pid) not in (os.getsid(0), pid)
         assert server.get("/pid").status == 200
-        assert "paster serve --daemon" in log.read_text()
+        (said,) = [line for line in log.read_text().splitlines() if "paster serve --daemon" in line]
+        assert re.search(r" test\.ini:\d+ \[server:main\] daemon: ", said)
         for number in (0, 1, 2):
             assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
         os.kill(pid, signal.SIGTERM)
