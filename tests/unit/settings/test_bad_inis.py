@@ -42,6 +42,12 @@ BAD = [
         f'{AT} capture_output: "maybe" is neither yes nor no; give true or false (yes, no, on, off, 1, 0 do as well)',
     ]),
     ("umask = 0999", [f'{AT} umask: "0999" is not a mode; give octal digits, for example 0o022']),
+    ("umask = 02777", [f"{AT} umask: 02777: not a mode; give octal digits from 0o000 to 0o777"]),
+    ("umask = 777", [
+        f"{AT} umask: 777 has no leading zero, so it is decimal, that is 0o1411: not a mode; give octal digits from "
+        "0o000 to 0o777",
+    ]),
+    ("backlog = 0", [f"{AT} backlog: 0 is too small; give a whole number from 1 to 2147483647"]),
     ("loglevel = loud", [
         f'{AT} loglevel: "loud" is not known; give one of debug, info, warning, error, critical',
     ]),

@@ -180,6 +180,13 @@ NOTES = [
     ("umask = 22", "warning", f"{AT} umask: 22 has no leading zero, so it is decimal, that is 0o026; write 0o22 if "
     f"that "
      "was meant"),
+    ("umask = 18", "warning", f"{AT} umask: 18 has no leading zero, so it is decimal, that is 0o022; write 0o022, "
+     "which says so"),
+    ("umask = 7", "", ""),
+    ("max_requests_jitter = 50", "warning", f"{AT} max_requests_jitter: no effect without max_requests"),
+    ("max_worker_lifetime_jitter = 5m", "warning",
+     f"{AT} max_worker_lifetime_jitter: no effect without max_worker_lifetime"),
+    ("max_requests = 500\nmax_requests_jitter = 50\nmax_worker_lifetime_jitter = 0", "", ""),
     ("header_map = dangerous", "warning", f"{AT} header_map: dangerous lets any client set fields that look as if a "
     f"proxy "
      "had set them; drop is safe"),
