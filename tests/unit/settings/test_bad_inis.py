@@ -190,9 +190,7 @@ BAD = [
         f'{AT} reload-on-rss: unknown setting; that is uWSGI\'s name; write "max_worker_memory"',
     ]),
     ("cheaper = 2", [
-        f'{AT} cheaper: unknown setting; that is uWSGI\'s name; write "workers" for the least, and "workers_max" for '
-        f'the '
-        "most",
+        f'{AT} cheaper: unknown setting; that is uWSGI\'s name; the number of workers is fixed; write "workers"',
     ]),
     ("buffer-size = 8192", [
         f'{AT} buffer-size: unknown setting; that is uWSGI\'s name; write "limit_request_head"',
