@@ -71,7 +71,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         if processes.pidfile is not None:
             pidfile.write(processes.pidfile)
     except (IdentityProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
-        raise Refusal(str(problem)) from None
+        raise Refusal(resolved.placed(str(problem))) from None
     for note in resolved.notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
     _say_what_is_odd(processes.daemon, threads, around, logs)

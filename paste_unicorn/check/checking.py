@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TextIO
 
 from paste.deploy import loadwsgi
@@ -90,7 +91,8 @@ def _findings(origin: Origin, app_name: str | None) -> Iterator[Finding]:
     yield Finding(OK, "settings", more=tuple(f"{note.level}, {note}" for note in resolved.notes))
     yield application
     yield from trying.code(settings)
-    yield from _of_this_machine(origin, resolved, settings)
+    for finding in _of_this_machine(origin, resolved, settings):
+        yield replace(finding, more=tuple(map(resolved.placed, finding.more)))
 
 
 def _application(uri: str, name: str | None, variables: dict[str, str]) -> Finding:

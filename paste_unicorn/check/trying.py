@@ -64,7 +64,8 @@ def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Fin
                     os.unlink(path)
         return ""
 
-    return _found("logs", "can be written", _aside(open_all))
+    problems = tuple(_aside(open_all).splitlines())
+    return Finding(WRONG, "logs", "no", more=problems) if problems else Finding(OK, "logs", "can be written")
 
 
 def pid_file(path: str, ini: str) -> Finding:

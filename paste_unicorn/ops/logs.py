@@ -136,8 +136,14 @@ class _Plumbing:
         self.warnings: list[str] = []
 
     def lay(self) -> None:
-        self._error()
-        self._access()
+        problems = []
+        for one in (self._error, self._access):
+            try:
+                one()
+            except LogsProblem as problem:
+                problems.append(str(problem))
+        if problems:
+            raise LogsProblem("\n".join(problems))
         for sentence in self.warnings:
             self.result.error.warning(sentence)
 

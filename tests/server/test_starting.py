@@ -60,12 +60,36 @@ def test_what_can_t_be_honoured_is_named_and_the_exit_code_is_1(settings: tuple[
     assert "Traceback" not in said
 
 
+NO_FORMATTERS = "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nhandlers = h\n[handler_h]\nargs = ()\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (("errorlog = {folder}", "accesslog = {folder}"), ["errorlog", "accesslog"]),
+        (("logconfig = {folder}/log.ini",), ["logconfig"]),
+        (("logconfig_json = {folder}/log.ini",), ["logconfig_json"]),
+        (("pidfile = {folder}",), ["pidfile"]),
+        (("bind = unix:{folder}, unix:{folder}/no/s",), ["bind", "bind"]),
+    ],
+)
+def test_what_can_t_be_opened_is_told_with_the_line_of_its_setting(
+    tmp_path: Path, settings: tuple[str, ...], names: list[str]
+) -> None:
+    (tmp_path / "log.ini").write_text(NO_FORMATTERS)
+    lines = [line.replace("{folder}", str(tmp_path)) for line in settings]
+    code, said = run_to_end(ini("bind = 127.0.0.1:{port}" if "bind" not in names else "", *lines))
+    assert code == 1
+    assert re.findall(r"^test\.ini:\d+ \[server:main\] (\w+)(?:: | = )", said, re.MULTILINE) == names
+
+
 def test_a_port_that_is_taken_is_named_and_the_exit_code_is_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, said = run_to_end(ini(f"bind = 127.0.0.1:{port}"))
     assert code == 1
-    assert f"bind = 127.0.0.1:{port}: Address already in use: another process listens there" in said
+    named = f"bind = 127.0.0.1:{port}: Address already in use: another process listens there"
+    assert f"test.ini:3 [server:main] {named}" in said
 
 
 @pytest.mark.parametrize(
@@ -121,6 +145,21 @@ def test_a_reload_tells_all_that_is_wrong_at_once_too() -> None:
         log = server.wait_for_log("Correct it and send HUP again", after=len(log))
         assert re.findall(r"test\.ini:\d+ \[server:main\] (\w+): ", log) == ["post_fork", "on_exit"]
         assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_what_can_t_be_opened_later_is_told_with_the_line_of_its_setting_too(number: signal.Signals) -> None:
+    with serve(settings={"workers": "1"}, app=APP) as server:
+        server.wait_for_log("Serving")
+        good = server.ini.read_text()
+        for line in ("accesslog = /proc/log", "bind = 127.0.0.1:{port}, unix:/proc/s"):
+            name = line.partition(" ")[0]
+            lines = [old for old in good.splitlines() if not old.startswith(name)]
+            lines.insert(2, line.replace("{port}", str(server.port)))
+            server.ini.write_text("\n".join(lines))
+            server.signal(number)
+            server.wait_for_log(f"test.ini:3 [server:main] {name}")
+            assert server.get("/pid").status == 200
 
 
 def test_print_config_prints_values_and_where_they_came_from() -> None:

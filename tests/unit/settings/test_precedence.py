@@ -163,6 +163,17 @@ class TestLines:
         resolved = read("[server:other]\nuse = egg:gunicorn#main\nworkers = x", name="other")
         assert str(resolved.problems[0]).startswith("prod.ini:3 [server:other] workers: ")
 
+    def test_what_came_of_a_setting_gets_its_place(self, read: Read) -> None:
+        resolved = read("errorlog = /tmp/log", {"SENDFILE": "yes"})
+        said = ["errorlog: no\x1b", "bind = a:1: taken", "sendfile: no", "nothing: no", "errorlog"]
+        assert resolved.placed("\n".join(said)).splitlines() == [
+            "prod.ini:3 [server:main] errorlog: no\\u001b",
+            "prod.ini [server:main] bind = a:1: taken",
+            "$SENDFILE sendfile: no",
+            "nothing: no",
+            "errorlog",
+        ]
+
 
 class TestReport:
     def test_every_setting_is_printed_with_its_origin(self, read: Read) -> None:
