@@ -42,7 +42,7 @@ def addresses(settings: Settings, terms: Terms, ini: str) -> Iterator[tuple[Find
             yield Finding(WRONG, what, "taken" if problem.is_taken else "no", more=(f"{what}: {said}",)), None
 
 
-def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Finding:
+def logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Finding:
     """Open all of them as at a start, in a process of their own; files that were not there are removed again."""
 
     def open_all() -> str:

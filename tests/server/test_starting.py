@@ -60,6 +60,7 @@ def test_what_can_t_be_honoured_is_named_and_the_exit_code_is_1(settings: tuple[
     assert "Traceback" not in said
 
 
+NOTHING_SHORT = "A server would start with this. Nothing that it needs falls short.\n"
 NO_FORMATTERS = "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nhandlers = h\n[handler_h]\nargs = ()\n"
 
 
@@ -93,19 +94,43 @@ def test_a_port_that_is_taken_is_named_and_the_exit_code_is_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "code"),
+    ("settings", "names"),
     [
-        ("workers = 2", 0),
-        ("workers = many", 1),
-        ("post_fork = no.such.hook", 1),
-        ("access_log_format = %%(zz)s", 1),
+        (("workers = 2", "bind = 127.0.0.1:{port}"), []),
+        (("workers = many", "timeout = soon"), ["workers", "timeout"]),
+        (("post_fork = no.such.hook",), ["post_fork"]),
+        (("access_log_format = %%(zz)s",), ["access_log_format"]),
+        (("syslog = true", "syslog_addr = foo"), ["syslog_addr"]),
+        (("logconfig_json = {folder}/log.ini",), ["logconfig_json"]),
+        (("logconfig = {folder}/log.ini", "pidfile = {folder}"), ["logconfig", "pidfile"]),
+        (
+            ("bind = unix:{folder}", "errorlog = {folder}", "accesslog = {folder}", "pidfile = {folder}"),
+            ["bind", "errorlog", "accesslog", "pidfile"],
+        ),
     ],
 )
-def test_check_config_says_whether_it_would_start(settings: str, code: int) -> None:
-    ended, said = run_to_end(ini(settings, "check_config = true", "bind = 127.0.0.1:{port}"))
-    assert ended == code
-    assert ("the settings are fine" in said) == (code == 0)
+def test_check_config_says_all_that_a_start_would_fail_of(
+    tmp_path: Path, settings: tuple[str, ...], names: list[str]
+) -> None:
+    (tmp_path / "log.ini").write_text(NO_FORMATTERS)
+    # A short queue, since what the kernel cuts counts too.
+    lines = [line.replace("{folder}", str(tmp_path)) for line in ("backlog = 64", *settings)]
+    code, said = run_to_end(ini(*lines, "check_config = true"))
+    assert (code, said.endswith(NOTHING_SHORT)) == ((1, False) if names else (0, True)), said
+    assert re.findall(r"^wrong: test\.ini:\d+ \[server:main\]\s+(\w+)(?::| =)\s", said, re.MULTILINE) == names
     assert "Serving" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.ini"]
+
+
+def test_check_config_says_who_has_the_address_or_that_this_server_has_it() -> None:
+    with serve(settings={"workers": "1", "backlog": "64"}, app=APP) as server:
+        server.wait_for_log("Serving")
+        same = server.ini.read_text().replace("backlog", "check_config = true\nbacklog")
+        code, said = run_to_end(same)
+        assert (code, f"this server has it (pid {server.pid})" in said) == (0, True), said
+        code, said = run_to_end(same.replace("backlog", "proc_name = other\nbacklog"))
+        assert (code, "Address already in use: another process" in said) == (1, True), said
+        assert server.get("/pid").status == 200
 
 
 def test_all_hooks_that_can_t_be_imported_are_named_with_their_lines() -> None:
@@ -163,8 +188,8 @@ def test_what_can_t_be_opened_later_is_told_with_the_line_of_its_setting_too(num
 
 
 def test_print_config_prints_values_and_where_they_came_from() -> None:
-    code, said = run_to_end(ini("workers = 3", "print_config = true", "bind = 127.0.0.1:{port}"))
-    assert code == 0
+    code, said = run_to_end(ini("workers = 3", "print_config = true", "backlog = 64", "bind = 127.0.0.1:{port}"))
+    assert (code, said.endswith(NOTHING_SHORT)) == (0, True), said
     (line,) = [line for line in said.splitlines() if line.startswith("workers =")]
     assert "3" in line
     assert "test.ini" in line
