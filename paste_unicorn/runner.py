@@ -1,7 +1,8 @@
 """`egg:gunicorn#main`: takes application and ini settings from Paste and hands them to the arbiter.
 
 The order of a start: settings, directory, umask, environment and hooks, or all problems at once; the background, where
-that is wanted; then logs, listeners and the pid file; then the arbiter, which never returns.
+that is wanted; then logs, listeners and the pid file; then the arbiter, which never returns. Where only a check is
+wanted, all of that but the arbiter is tried in its stead.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from .process.identity import IdentityProblem, check_user, title_name
 from .process.messages import Origin
 from .process.patching import GREEN
 from .settings.hooks import HookError
-from .settings.report import report, verdict
-from .settings.resolve import Source, resolve
+from .settings.report import report
+from .settings.resolve import Resolved, Source, resolve
 from .surroundings import Surroundings
 from .template.judging import settle_and_judge
 from .template.loading import threads_of_the_application
@@ -50,6 +51,9 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
     fill_standard_descriptors()
     runner, origin = _runner(around), _origin(around, local_conf)
     resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
+    asked = resolved.readable.processes
+    if asked.check_config or asked.print_config:
+        _only_check(origin, resolved)
     problems, settings = settle_and_judge(resolved), resolved.settings
     if problems or settings is None:
         raise Refusal("\n".join(str(problem) for problem in problems))
@@ -58,12 +62,8 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
     threads = threads_of_the_application() if around.watch_files is None else []
     try:
         check_user(processes)
-        only_checking = processes.print_config or processes.check_config
-        if processes.daemon and not only_checking:
+        if processes.daemon:
             become_daemon(keep_output=settings.logs.enable_stdio_inheritance)
-        if only_checking:
-            sys.stdout.write(report(resolved) if processes.print_config else verdict(resolved))
-            leave.main(0)
         logs = open_logs(settings, around.ini_path, variables_of(origin))
         hooks = Hooks(settings, logs.error)
         hooks.begin()
@@ -71,7 +71,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
         if processes.pidfile is not None:
             pidfile.write(processes.pidfile)
     except (IdentityProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
-        raise Refusal(str(problem)) from None
+        raise Refusal(resolved.placed(str(problem))) from None
     for note in resolved.notes:
         (logs.error.warning if note.level == "warning" else logs.error.info)("%s", note)
     _say_what_is_odd(processes.daemon, threads, around, logs)
@@ -88,6 +88,15 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             ini=title_name(processes, around.ini_path),
         )
     )
+
+
+def _only_check(origin: Origin, resolved: Resolved) -> NoReturn:
+    """For `check_config` and `print_config`: try what the settings name, and serve nothing."""
+    from .check.checking import check_loaded  # whoever serves needs none of it
+
+    if resolved.settings is not None and resolved.settings.processes.print_config:
+        sys.stdout.write(report(resolved.settings, resolved.origins) + "\n")
+    leave.main(check_loaded(origin, resolved, sys.stdout))
 
 
 def _origin(around: Surroundings, local_conf: dict[str, str]) -> Origin:
@@ -127,10 +136,6 @@ def _why_no_upgrade(around: Surroundings) -> str:
 
 
 def _say_what_is_odd(daemon: bool, threads: list[str], around: Surroundings, logs: Logs) -> None:
-    if daemon:
-        logs.error.warning(
-            "daemon = true: prefer `paster serve --daemon`, whose pid file, log and stop belong together"
-        )
     if around.recipe is None:
         logs.error.warning("It is not known where the application came from: a template that dies can't be replaced")
     elif around.recipe_is_guessed:

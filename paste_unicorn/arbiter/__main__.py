@@ -17,6 +17,7 @@ from ..process.hooks import Hooks
 from ..process.identity import title_name
 from ..process.messages import LONGEST_REASON, Failed, Succeed
 from ..settings.hooks import HookError
+from ..settings.resolve import Settings
 from ..template.again import read_local_conf, resolve_again, settle_again
 from ..template.loading import LoadProblem, restore_interpreter
 from ..template.starting import CHANNEL_FD
@@ -41,7 +42,7 @@ def main() -> NoReturn:
         if not isinstance(succeed, Succeed):
             raise LoadProblem(f"the first message was {succeed!r}")
         inheritance = _inherit(succeed, fds, predecessor)
-    except (LoadProblem, LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
+    except LoadProblem as problem:
         predecessor.send(Failed(str(problem)[-LONGEST_REASON:]))
         leave.child(1)
     except BaseException:
@@ -54,7 +55,16 @@ def _inherit(succeed: Succeed, fds: list[int], predecessor: Channel) -> Inherita
     origin = succeed.origin
     restore_interpreter(origin, succeed.python_path)
     local_conf = read_local_conf(origin)
-    settings = settle_again(resolve_again(origin, local_conf))
+    resolved = resolve_again(origin, local_conf)
+    settings = settle_again(resolved)
+    try:
+        return _with_all_open(succeed, fds, predecessor, settings)
+    except (LogsProblem, HookError, BindProblem, pidfile.PidFileProblem) as problem:
+        raise LoadProblem(resolved.placed(str(problem))) from None
+
+
+def _with_all_open(succeed: Succeed, fds: list[int], predecessor: Channel, settings: Settings) -> Inheritance:
+    origin = succeed.origin
     path = settings.processes.pidfile
     if path is not None and os.path.abspath(path) not in succeed.pid_files:
         pidfile.check(path)

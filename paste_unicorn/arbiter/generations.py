@@ -30,7 +30,7 @@ from .own_logs import follow
 from .state import Plan
 
 if TYPE_CHECKING:
-    from ..settings.resolve import Settings
+    from ..settings.resolve import Resolved, Settings
 
 PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
 
@@ -40,6 +40,7 @@ class Outfit:
     """What a generation is to have that isn't in force yet."""
 
     settings: Settings
+    resolved: Resolved
     listeners: OpenListeners | None = None
 
 
@@ -147,10 +148,10 @@ class Generations:
             try:
                 pidfile.check(path)
             except pidfile.PidFileProblem as problem:
-                return TemplateFailed(number, str(problem))
+                return TemplateFailed(number, resolved.placed(str(problem)))
         for note in resolved.notes:
             (self.logs.error.warning if note.level == "warning" else self.logs.error.info)("%s", note)
-        self._coming[number] = Outfit(resolved.settings)
+        self._coming[number] = Outfit(resolved.settings, resolved)
         return TemplateLoaded(number, self._plan(resolved.settings))
 
     def equip(self, number: int) -> list[Event]:
@@ -163,7 +164,7 @@ class Generations:
             terms = terms_of(settings, self._runner)
             listeners = self.listeners.changed_to(settings.sockets.bind, terms, self._closing)
         except BindProblem as problem:
-            return [TemplateFailed(number, str(problem))]
+            return [TemplateFailed(number, outfit.resolved.placed(str(problem)))]
         self._coming[number] = replace(outfit, listeners=listeners)
         self._keep_private()
         described = tuple((one.address, one.server_name, one.server_port, one.is_unix) for one in listeners.all)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TextIO
 
 from paste.deploy import loadwsgi
 
+from ..arbiter import own_logs
 from ..arbiter.binding import Terms
 from ..ops.kernel import read_kernel
 from ..ops.limits import Situation, limits
@@ -32,9 +34,22 @@ def check(spec: str, server_name: str | None, app_name: str | None, variables: M
     """
     origin = _origin(spec, server_name, variables)
     shown = spec.partition("#")[0]
-    findings = list(_findings(origin, app_name))
-    out.write(table(f"{shown} [{origin.section}]", findings))
+    findings = _tell(f"{shown} [{origin.section}]", _findings(origin, app_name), out)
     return int(any(one.is_bad for one in findings))
+
+
+def check_loaded(origin: Origin, resolved: Resolved, out: TextIO) -> int:
+    """The same for settings that were read already, by a runner that has loaded the application. 1 if a start would fail:
+    what falls short is said, as at a start.
+    """
+    findings = _tell(str(resolved.place), _judged(origin, resolved, Finding(OK, "application", "loaded")), out)
+    return int(any(one.verdict == WRONG for one in findings))
+
+
+def _tell(title: str, found: Iterable[Finding], out: TextIO) -> list[Finding]:
+    findings = list(found)
+    out.write(table(title, findings))
+    return findings
 
 
 def variables_of(words: Iterable[str]) -> dict[str, str]:
@@ -80,7 +95,11 @@ def _findings(origin: Origin, app_name: str | None) -> Iterator[Finding]:
         said = str(problem).strip().rpartition("\n")[2]  # of a traceback, what was raised
         yield Finding(WRONG, "settings", "can't be read", more=(f"[{origin.section}] can't be read: {said}",))
         return
-    application = _application(uri, app_name, variables)  # with the import path that the runner has when it loads it
+    # With the import path that the runner has when it loads the application.
+    yield from _judged(origin, resolved, _application(uri, app_name, variables))
+
+
+def _judged(origin: Origin, resolved: Resolved, application: Finding) -> Iterator[Finding]:
     problems = settle_and_judge(resolved)
     settings = resolved.settings
     if problems or settings is None:
@@ -90,7 +109,8 @@ def _findings(origin: Origin, app_name: str | None) -> Iterator[Finding]:
     yield Finding(OK, "settings", more=tuple(f"{note.level}, {note}" for note in resolved.notes))
     yield application
     yield from trying.code(settings)
-    yield from _of_this_machine(origin, resolved, settings)
+    for finding in _of_this_machine(origin, resolved, settings):
+        yield replace(finding, more=tuple(map(resolved.placed, finding.more)))
 
 
 def _application(uri: str, name: str | None, variables: dict[str, str]) -> Finding:
@@ -103,15 +123,14 @@ def _application(uri: str, name: str | None, variables: dict[str, str]) -> Findi
 
 def _of_this_machine(origin: Origin, resolved: Resolved, settings: Settings) -> Iterator[Finding]:
     processes = settings.processes
-    assert origin.recipe is not None
-    assert origin.ini_path is not None
+    ini = title_name(processes, origin.ini_path)
     running = None
-    for finding, holder in trying.addresses(settings, _terms(settings), title_name(processes, origin.ini_path)):
+    for finding, holder in trying.addresses(settings, _terms(settings), ini):
         running = running or holder
         yield finding
-    yield trying.logs(settings, origin.ini_path, origin.recipe.variables)
+    yield trying.logs(settings, origin.ini_path, own_logs.variables_of(origin))
     if processes.pidfile is not None:
-        yield trying.pid_file(processes.pidfile, title_name(processes, origin.ini_path))
+        yield trying.pid_file(processes.pidfile, ini)
     if processes.user is not None or processes.group is not None:
         yield trying.user(settings)
     if settings.requests.spool_request_body is not None:

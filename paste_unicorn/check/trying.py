@@ -42,7 +42,7 @@ def addresses(settings: Settings, terms: Terms, ini: str) -> Iterator[tuple[Find
             yield Finding(WRONG, what, "taken" if problem.is_taken else "no", more=(f"{what}: {said}",)), None
 
 
-def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Finding:
+def logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Finding:
     """Open all of them as at a start, in a process of their own; files that were not there are removed again."""
 
     def open_all() -> str:
@@ -64,7 +64,8 @@ def logs(settings: Settings, ini_path: str, variables: Mapping[str, str]) -> Fin
                     os.unlink(path)
         return ""
 
-    return _found("logs", "can be written", _aside(open_all))
+    problems = tuple(_aside(open_all).splitlines())
+    return Finding(WRONG, "logs", "no", more=problems) if problems else Finding(OK, "logs", "can be written")
 
 
 def pid_file(path: str, ini: str) -> Finding:

@@ -57,7 +57,7 @@ def configure(
             with open(logs.logconfig_json, encoding="utf-8") as file:
                 config = json.load(file)
         except (OSError, ValueError) as error:
-            raise LogsProblem(f'logconfig_json: "{logs.logconfig_json}" can\'t be read ({error})') from None
+            raise LogsProblem(f'logconfig_json: "{logs.logconfig_json}" can\'t be read ({_flat(error)})') from None
         if not isinstance(config, dict):
             raise LogsProblem(f'logconfig_json: "{logs.logconfig_json}" must hold a JSON object')
         return _apply_dict("logconfig_json", config)
@@ -122,7 +122,7 @@ def _read(setting: str, path: str, variables: Mapping[str, str]) -> configparser
         if not parser.has_section("loggers"):
             raise LogsProblem(f'{setting}: "{path}" has no section [loggers]')
     except (OSError, UnicodeError, configparser.Error) as error:
-        raise LogsProblem(f'{setting}: "{path}" can\'t be read ({error})') from None
+        raise LogsProblem(f'{setting}: "{path}" can\'t be read ({_flat(error)})') from None
     return parser
 
 
@@ -158,5 +158,10 @@ def _why(error: Exception) -> str:
     """The innermost reason: ``dictConfig`` says "Unable to configure handler 'x'" and hides why in the
     cause.
     """
-    said = f"{type(error).__name__}: {error}"
-    return f"{said}: {error.__cause__}" if error.__cause__ is not None else said
+    said = f"{type(error).__name__}: {_flat(error)}"
+    return f"{said}: {_flat(error.__cause__)}" if error.__cause__ is not None else said
+
+
+def _flat(error: BaseException) -> str:
+    """On one line: those of configparser take several."""
+    return " ".join(str(error).split())

@@ -26,14 +26,13 @@ from paste_unicorn.ops.outputs import (
     SyslogHandler,
 )
 from paste_unicorn.ops.sink import Console, LogsProblem, Sink
-from paste_unicorn.ops.syslog import SyslogSink, facility_code, parse_address
+from paste_unicorn.ops.syslog import SyslogSink
+from paste_unicorn.settings.syslog import SYSLOG, parse_syslog
 from paste_unicorn.settings.table.logs import LogSettings
 
 __all__ = ["ERROR", "Logs", "LogsProblem", "descriptor_of", "setup"]
 
 ERROR = "gunicorn.error"
-
-_SYSLOG = "syslog:"
 
 
 class Logs:
@@ -137,8 +136,14 @@ class _Plumbing:
         self.warnings: list[str] = []
 
     def lay(self) -> None:
-        self._error()
-        self._access()
+        problems = []
+        for one in (self._error, self._access):
+            try:
+                one()
+            except LogsProblem as problem:
+                problems.append(str(problem))
+        if problems:
+            raise LogsProblem("\n".join(problems))
         for sentence in self.warnings:
             self.result.error.warning(sentence)
 
@@ -169,8 +174,8 @@ class _Plumbing:
                 result.error_fd = handler.sink.fd
                 if logs.capture_output and handler.sink.path is not None:
                     self._capture()
-        if logs.syslog and not logs.errorlog.startswith(_SYSLOG):
-            logger.addHandler(self._output("syslog_addr", _SYSLOG, "error"))
+        if logs.syslog and not logs.errorlog.startswith(SYSLOG):
+            logger.addHandler(self._output("syslog_addr", SYSLOG, "error"))
         if logs.capture_output and logs.errorlog != "-" and not result._captured:
             self.warnings.append("capture_output has no effect: errorlog must be a file, and be used.")
 
@@ -192,7 +197,7 @@ class _Plumbing:
         elif logs.accesslog:
             ours.append(self._output("accesslog", logs.accesslog, "access"))
         if logs.syslog and not logs.disable_redirect_access_to_syslog:
-            ours.append(self._output("syslog_addr", _SYSLOG, "access"))
+            ours.append(self._output("syslog_addr", SYSLOG, "access"))
         if not configured_here:
             _keep_to_itself(logger)
         for handler in ours:
@@ -207,11 +212,10 @@ class _Plumbing:
     def _output(self, setting: str, target: str, what: str) -> OutputHandler:
         """A handler for ``-``, a path, or ``syslog:`` with an address or alone."""
         result = self.result
-        if target.startswith(_SYSLOG):
-            address = target[len(_SYSLOG) :]
+        if target.startswith(SYSLOG):
             syslog = SyslogSink(
-                parse_address(setting if address else "syslog_addr", address or self.logs.syslog_addr),
-                facility_code(self.logs.syslog_facility),
+                parse_syslog(target.removeprefix(SYSLOG) or self.logs.syslog_addr),
+                self.logs.syslog_facility,
                 f"gunicorn.{self.name}.{what}",
                 result._console.say,
             )

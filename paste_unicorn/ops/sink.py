@@ -19,7 +19,7 @@ _RETRY_S = 1.0
 
 
 class LogsProblem(ValueError):
-    """A setting of the logs that can't be honoured; ``str()`` names the setting, what was wrong and what
+    """Settings of the logs that can't be honoured; a line of ``str()`` names the setting, what was wrong and what
     to do.
     """
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import socket
 import time
 from collections.abc import Callable
 from logging.handlers import SysLogHandler
 from socket import getaddrinfo
 from socket import socket as Socket  # bound before a worker class may replace it
-from typing import Any, NamedTuple
+from typing import Any
 
-from paste_unicorn.ops.sink import LogsProblem
+from paste_unicorn.settings.syslog import SyslogAddress
 
 _RETRY_S = 5.0
 _CONNECT_S = 0.1
@@ -27,46 +26,6 @@ _LONGEST = 8192
 """Bytes of one message. Daemons cut at 1 to 8 KiB, and a UDP datagram can't be above 65,507 (then
 EMSGSIZE).
 """
-
-_ADDRESS = re.compile(
-    r"unix://(?P<path>/[^#]+)(?:\#(?P<unixkind>dgram|stream))?"
-    r"|(?P<kind>udp|tcp)://(?:\[(?P<host6>[0-9a-fA-F:.%]+)\]|(?P<host>[^:/\[\]]+))(?::(?P<port>\d{1,5}))?"
-)
-
-
-class SyslogAddress(NamedTuple):
-    """Where the daemon listens: a path, or host and port."""
-
-    stream: bool
-    path: str  # "" for host and port
-    host: str
-    port: int
-
-
-def parse_address(setting: str, text: str) -> SyslogAddress:
-    """``udp://host:514``, ``tcp://host:514``, ``unix:///dev/log``, with ``#stream`` or ``#dgram``.
-
-    Raises `LogsProblem` that names ``setting``.
-    """
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
-        raise LogsProblem(
-            f'{setting}: "{text}" is not an address of a syslog daemon; give udp://HOST:PORT, '
-            "tcp://HOST:PORT, unix:///dev/log or unix:///dev/log#stream"
-        )
-    if match["path"]:
-        return SyslogAddress(match["unixkind"] == "stream", match["path"], "", 0)
-    return SyslogAddress(match["kind"] == "tcp", "", match["host6"] or match["host"], int(match["port"] or 514))
-
-
-def facility_code(name: str) -> int:
-    """The number of a facility (RFC 3164 §4.1.1). Raises `LogsProblem`."""
-    code = SysLogHandler.facility_names.get(name.lower())
-    if code is None:
-        raise LogsProblem(
-            f'syslog_facility: "{name}" is not a facility; known are ' + ", ".join(SysLogHandler.facility_names)
-        )
-    return code
 
 
 def _severity(level: int) -> int:
@@ -82,9 +41,9 @@ def _severity(level: int) -> int:
 class SyslogSink:
     """One socket to the daemon, opened at the first message of each process and again when it breaks."""
 
-    def __init__(self, address: SyslogAddress, facility: int, tag: str, say: Callable[[str, str], None]) -> None:
+    def __init__(self, address: SyslogAddress, facility: str, tag: str, say: Callable[[str, str], None]) -> None:
         self._address = address
-        self._facility = facility
+        self._facility = SysLogHandler.facility_names[facility]  # RFC 3164 §4.1.1
         self._tag = tag  # "gunicorn.site.error": what a rule of the daemon selects by
         self._say = say
         self._family: int = socket.AF_UNIX

@@ -92,8 +92,10 @@ class Hooks:
 
     def begin(self) -> None:
         """Call `on_starting`. Raises HookError: by SystemExit it has refused the start."""
+        # At a start nothing listens yet: the hook sees where this server is going to.
+        server = HookServer(self._log, os.getpid(), self.cfg, self.cfg.address, self._workers)
         try:
-            self.call("on_starting", self.server(()))
+            self.call("on_starting", server)
         except SystemExit as error:
             raise HookError(f"on_starting: the hook refuses the start, by SystemExit: {error}") from error
 

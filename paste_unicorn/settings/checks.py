@@ -23,6 +23,7 @@ class Checks:
         yield from self._logs()
         yield from self._threads()
         yield from self._limits()
+        yield from self._recycling()
 
     def _daemon(self) -> Iterator[Problem]:
         if not self._values["daemon"]:
@@ -60,6 +61,12 @@ class Checks:
                 f"{head} is less than limit_request_line, {line}, which so never counts",
                 "warning",
             )
+
+    def _recycling(self) -> Iterator[Problem]:
+        for base in ("max_requests", "max_worker_lifetime"):
+            name = f"{base}_jitter"
+            if self._values[name] and not self._values[base]:
+                yield self._problem(name, f"no effect without {base}", "warning")
 
     def _problem(self, name: str, sentence: str, level: str = "error") -> Problem:
         return Problem(self._places.get(name, Place("default")), name, sentence, level)

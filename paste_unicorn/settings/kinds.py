@@ -191,12 +191,13 @@ class Mode(Kind[int | None]):
             mode = int(digits, 8 if octal else 10)
         except ValueError:
             raise ValueError(f"{quoted(text)} is not a mode; give octal digits, for example 0o022") from None
-        if not 0 <= mode <= 0o7777:
-            raise ValueError(f"{text} is not a mode; give octal digits from 0 to 0o7777")
-        if not octal and mode > 7 and not set(text) & {"8", "9"}:
-            around.warn(
-                f"{text} has no leading zero, so it is decimal, that is 0o{mode:03o}; write 0o{text} if that was meant"
-            )
+        said = text if octal or mode <= 7 else f"{text} has no leading zero, so it is decimal, that is 0o{mode:03o}"
+        if not 0 <= mode <= 0o777:
+            raise ValueError(f"{said}: not a mode; give octal digits from 0o000 to 0o777")
+        if said != text:
+            # With an 8 or a 9 nothing octal can have been meant.
+            meant = f"0o{mode:03o}, which says so" if set(text) & {"8", "9"} else f"0o{text} if that was meant"
+            around.warn(f"{said}; write {meant}")
         return mode
 
     def take(self, value: object, around: Surroundings) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from .cpus import usable_cpus
 from .kinds import Kind, Whole, quoted
 from .surroundings import Surroundings
+from .syslog import SYSLOG, parse_syslog
 
 HIGHEST_ID = 2**32 - 2  # of users and groups; man 2 setuid
 MOST_WORKERS = 512  # half of the scoreboard's slots: a generation must find room beside the one that it replaces
@@ -46,7 +47,11 @@ class LogPath(Kind[str]):
     what = "path, or -"
 
     def parse(self, text: str, around: Surroundings) -> str:
-        return Path(exists="parent", plain=("-",), prefixes=("syslog:",)).parse(text, around) or ""
+        if text.startswith(SYSLOG):
+            if text != SYSLOG:
+                parse_syslog(text.removeprefix(SYSLOG))
+            return text
+        return Path(exists="parent", plain=("-",)).parse(text, around) or ""
 
 
 class MaybeLogPath(Kind[str | None]):

@@ -41,11 +41,14 @@ class Problem:
     level: str = "error"
 
     def __str__(self) -> str:
-        line = f"{self.place} {self.name}: {self.sentence}"
-        if line.isprintable():
-            return line
-        # What somebody wrote must not look like a second line, nor steer a terminal.
-        return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in line)
+        return printable(f"{self.place} {self.name}: {self.sentence}")
+
+
+def printable(line: str) -> str:
+    """What somebody wrote must not look like a second line, nor steer a terminal."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in line)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -20,11 +20,12 @@ from .hooks import ARGUMENTS, HookError, load
 from .inifile import IniLines, Source
 from .kinds import Choice, quoted
 from .listening import Listening
-from .problems import Place, Problem, in_order
+from .problems import Place, Problem, in_order, printable
 from .row import Row, Stage
 from .surroundings import Surroundings
 from .table.whole import ROWS, Settings, settings_of
 
+_NAMED = re.compile(r"\w+(?=: | = )")
 THREADS = 4  # of a worker of that class, where nobody says how many
 
 __all__ = ["Resolved", "Settings", "Source", "hook_problems", "resolve"]
@@ -44,6 +45,17 @@ class Resolved:
     origins: Mapping[str, Place]
     readable: Settings  # with defaults in place of what is wrong
     wrong: frozenset[str]  # rows whose value is a problem, or whose name seems to have been meant by an unknown one
+
+    def placed(self, said: str) -> str:
+        """What came of using the settings, line by line: before a line that begins with a setting's name, its place."""
+        return "\n".join(printable(self._placed(line)) for line in said.splitlines())
+
+    def _placed(self, line: str) -> str:
+        named = _NAMED.match(line)
+        if named is None or named[0] not in self.origins:
+            return line
+        place = self.origins[named[0]]
+        return f"{self.place if place.layer == 'default' else place} {line}"
 
 
 def resolve(

@@ -77,7 +77,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
             variables=recipe.variables,
         )
     except LogsProblem as problem:
-        raise LoadProblem(str(problem)) from None
+        raise LoadProblem(resolved.placed(str(problem))) from None
     backtraces.arm(logs.error_fd)
     _say_how_it_is_patched(settings.processes.worker_class, early, logs)
     application = load_application(recipe)

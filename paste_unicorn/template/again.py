@@ -59,5 +59,5 @@ def settle_again(resolved: Resolved) -> Settings:
     try:
         check_user(settings.processes)
     except IdentityProblem as problem:
-        raise LoadProblem(str(problem)) from None
+        raise LoadProblem(resolved.placed(str(problem))) from None
     return settings

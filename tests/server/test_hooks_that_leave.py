@@ -64,5 +64,6 @@ def test_a_request_is_answered_whatever_is_called_around_it(worker_class: str) -
 def test_on_starting_refuses_the_start() -> None:
     code, log = run_to_end(INI % f"on_starting = {LEAVES}")
     assert code == 1
-    assert log.splitlines()[-1] == "on_starting: the hook refuses the start, by SystemExit: it leaves"
+    said = log.splitlines()[-1]
+    assert said == "test.ini:4 [server:main] on_starting: the hook refuses the start, by SystemExit: it leaves"
     assert "Serving" not in log

@@ -60,28 +60,82 @@ def test_what_can_t_be_honoured_is_named_and_the_exit_code_is_1(settings: tuple[
     assert "Traceback" not in said
 
 
+NOTHING_SHORT = "A server would start with this. Nothing that it needs falls short.\n"
+NO_FORMATTERS = "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nhandlers = h\n[handler_h]\nargs = ()\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (("errorlog = {folder}", "accesslog = {folder}"), ["errorlog", "accesslog"]),
+        (("logconfig = {folder}/log.ini",), ["logconfig"]),
+        (("logconfig_json = {folder}/log.ini",), ["logconfig_json"]),
+        (("pidfile = {folder}",), ["pidfile"]),
+        (("bind = unix:{folder}, unix:{folder}/no/s",), ["bind", "bind"]),
+    ],
+)
+def test_what_can_t_be_opened_is_told_with_the_line_of_its_setting(
+    tmp_path: Path, settings: tuple[str, ...], names: list[str]
+) -> None:
+    (tmp_path / "log.ini").write_text(NO_FORMATTERS)
+    lines = [line.replace("{folder}", str(tmp_path)) for line in settings]
+    code, said = run_to_end(ini("bind = 127.0.0.1:{port}" if "bind" not in names else "", *lines))
+    assert code == 1
+    assert re.findall(r"^test\.ini:\d+ \[server:main\] (\w+)(?:: | = )", said, re.MULTILINE) == names
+
+
 def test_a_port_that_is_taken_is_named_and_the_exit_code_is_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, said = run_to_end(ini(f"bind = 127.0.0.1:{port}"))
     assert code == 1
-    assert f"bind = 127.0.0.1:{port}: Address already in use: another process listens there" in said
+    named = f"bind = 127.0.0.1:{port}: Address already in use: another process listens there"
+    assert f"test.ini:3 [server:main] {named}" in said
 
 
 @pytest.mark.parametrize(
-    ("settings", "code"),
+    ("settings", "names"),
     [
-        ("workers = 2", 0),
-        ("workers = many", 1),
-        ("post_fork = no.such.hook", 1),
-        ("access_log_format = %%(zz)s", 1),
+        (("workers = 2", "bind = 127.0.0.1:{port}"), []),
+        (("workers = many", "timeout = soon"), ["workers", "timeout"]),
+        (("post_fork = no.such.hook",), ["post_fork"]),
+        (("access_log_format = %%(zz)s",), ["access_log_format"]),
+        (("syslog = true", "syslog_addr = foo"), ["syslog_addr"]),
+        (("logconfig_json = {folder}/log.ini",), ["logconfig_json"]),
+        (("logconfig = {folder}/log.ini", "pidfile = {folder}"), ["logconfig", "pidfile"]),
+        (
+            ("bind = unix:{folder}", "errorlog = {folder}", "accesslog = {folder}", "pidfile = {folder}"),
+            ["bind", "errorlog", "accesslog", "pidfile"],
+        ),
     ],
 )
-def test_check_config_says_whether_it_would_start(settings: str, code: int) -> None:
-    ended, said = run_to_end(ini(settings, "check_config = true", "bind = 127.0.0.1:{port}"))
-    assert ended == code
-    assert ("the settings are fine" in said) == (code == 0)
+def test_check_config_says_all_that_a_start_would_fail_of(
+    tmp_path: Path, settings: tuple[str, ...], names: list[str]
+) -> None:
+    (tmp_path / "log.ini").write_text(NO_FORMATTERS)
+    lines = [line.replace("{folder}", str(tmp_path)) for line in ("backlog = 64", *settings)]
+    code, said = run_to_end(ini(*lines, "check_config = true"))
+    assert (code, said.endswith(NOTHING_SHORT)) == ((1, False) if names else (0, True)), said
+    assert re.findall(r"^wrong: test\.ini:\d+ \[server:main\]\s+(\w+)(?::| =)\s", said, re.MULTILINE) == names
     assert "Serving" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.ini"]
+
+
+def test_what_falls_short_is_no_mistake_of_the_settings() -> None:
+    code, said = run_to_end(ini("backlog = 2000000000", "check_config = true"))
+    assert code == 0
+    assert "short" in said.splitlines()[-1]
+
+
+def test_check_config_says_who_has_the_address_or_that_this_server_has_it() -> None:
+    with serve(settings={"workers": "1", "backlog": "64"}, app=APP) as server:
+        server.wait_for_log("Serving")
+        same = server.ini.read_text().replace("backlog", "check_config = true\nbacklog")
+        code, said = run_to_end(same)
+        assert (code, f"this server has it (pid {server.pid})" in said) == (0, True), said
+        code, said = run_to_end(same.replace("backlog", "proc_name = other\nbacklog"))
+        assert (code, "Address already in use: another process" in said) == (1, True), said
+        assert server.get("/pid").status == 200
 
 
 def test_all_hooks_that_can_t_be_imported_are_named_with_their_lines() -> None:
@@ -123,9 +177,24 @@ def test_a_reload_tells_all_that_is_wrong_at_once_too() -> None:
         assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_what_can_t_be_opened_later_is_told_with_the_line_of_its_setting_too(number: signal.Signals) -> None:
+    with serve(settings={"workers": "1"}, app=APP) as server:
+        server.wait_for_log("Serving")
+        good = server.ini.read_text()
+        for line in ("accesslog = /proc/log", "bind = 127.0.0.1:{port}, unix:/proc/s"):
+            name = line.partition(" ")[0]
+            lines = [old for old in good.splitlines() if not old.startswith(name)]
+            lines.insert(2, line.replace("{port}", str(server.port)))
+            server.ini.write_text("\n".join(lines))
+            server.signal(number)
+            server.wait_for_log(f"test.ini:3 [server:main] {name}")
+            assert server.get("/pid").status == 200
+
+
 def test_print_config_prints_values_and_where_they_came_from() -> None:
-    code, said = run_to_end(ini("workers = 3", "print_config = true", "bind = 127.0.0.1:{port}"))
-    assert code == 0
+    code, said = run_to_end(ini("workers = 3", "print_config = true", "backlog = 64", "bind = 127.0.0.1:{port}"))
+    assert (code, said.endswith(NOTHING_SHORT)) == (0, True), said
     (line,) = [line for line in said.splitlines() if line.startswith("workers =")]
     assert "3" in line
     assert "test.ini" in line
@@ -304,7 +373,8 @@ def test_daemon_goes_to_the_background_and_stops() -> None:
         assert pid != server.pid
         assert os.getsid(pid) not in (os.getsid(0), pid)
         assert server.get("/pid").status == 200
-        assert "paster serve --daemon" in log.read_text()
+        (said,) = [line for line in log.read_text().splitlines() if "paster serve --daemon" in line]
+        assert re.search(r" test\.ini:\d+ \[server:main\] daemon: ", said)
         for number in (0, 1, 2):
             assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
         os.kill(pid, signal.SIGTERM)

@@ -92,6 +92,17 @@ def test_what_is_not_finished_after_graceful_timeout_is_named_and_killed(tmp_pat
         assert " 1 lost" in log
 
 
+def test_without_graceful_timeout_only_a_worker_that_was_running_a_request_is_told_of(tmp_path: Path) -> None:
+    with serve(settings={"workers": "2", "graceful_timeout": "0"}, app=APP) as server:
+        begin(server, "/sleep?s=30", tmp_path)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        log = server.log_text()
+        assert "[WARNING]" not in log
+        (said,) = [line for line in log.splitlines() if "[ERROR]" in line]
+        assert 'is running "GET /sleep?s=30' in said
+
+
 def test_idle_connections_are_closed_and_do_not_hold_up_a_stop() -> None:
     with serve(settings={"workers": "2", "keepalive": "60"}, app=APP) as server:
         with server.connect() as client:

@@ -421,7 +421,7 @@ def test_hooks_of_supervision_are_called_with_what_is_true() -> None:
         server.signal(signal.SIGTERM)
         server.wait()
         lines = path.read_text().splitlines()
-    assert lines[:2] == ["on_starting True workers=1", "nworkers_changed 1 None"]
+    assert lines[:2] == [f"on_starting True workers=1 127.0.0.1:{server.port}", "nworkers_changed 1 None"]
     assert f"when_ready 127.0.0.1:{server.port}" in lines
     assert lines.index("pre_fork age=1") < lines.index(f"post_fork age=1 True server={server.pid}")
     assert "nworkers_changed 2 1" in lines

@@ -343,10 +343,11 @@ def test_what_was_tried_leaves_no_trace(tmp_path: Path) -> None:
 
 def test_a_log_that_can_not_be_opened_is_said(tmp_path: Path) -> None:
     (tmp_path / "folder.log").mkdir()
-    write(tmp_path, "accesslog = folder.log")
+    write(tmp_path, "accesslog = folder.log", "errorlog = folder.log")
     checked = check(tmp_path)
     assert (checked.code, checked.verdict("logs")) == (1, "wrong")
-    assert f'accesslog: "{tmp_path}/folder.log" can\'t be opened for writing (Is a directory)' in checked.flat
+    for place in ("prod.ini:4 [server:main] accesslog", "prod.ini:5 [server:main] errorlog"):
+        assert f'wrong: {place}: "{tmp_path}/folder.log" can\'t be opened for writing (Is a directory)' in checked.flat
 
 
 def test_a_pid_file_that_can_not_be_written_is_said_as_at_a_start(tmp_path: Path) -> None:
@@ -356,8 +357,9 @@ def test_a_pid_file_that_can_not_be_written_is_said_as_at_a_start(tmp_path: Path
     checked = check(tmp_path)
     assert (checked.code, checked.verdict("pidfile = ")) == (1, "wrong"), checked.text
     code, started = run_to_end((tmp_path / "prod.ini").read_text().replace(APP, f"\n[app:main]\n{APPLICATION}\n"))
-    said = started.splitlines()[-1]
-    assert (code, said) == (1, f"pidfile = {tmp_path}/pids can't be written: Is a directory; name a file")
+    said = started.splitlines()[-1].replace("test.ini", "prod.ini")
+    named = f"pidfile = {tmp_path}/pids can't be written: Is a directory; name a file"
+    assert (code, said) == (1, f"prod.ini:4 [server:main] {named}")
     assert f"wrong: {said}" in checked.flat
     assert everything(tmp_path) == before
 

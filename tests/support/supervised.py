@@ -158,7 +158,7 @@ def note(text: str) -> None:
 
 
 def on_starting(server: Any) -> None:
-    note(f"on_starting {server.pid == os.getpid()} workers={server.num_workers}")
+    note(f"on_starting {server.pid == os.getpid()} workers={server.num_workers} {','.join(server.address)}")
 
 
 def gives_time(server: Any) -> None:

@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "paste_unicorn"
 
 FLOORS = {
-    "runner": 5, "check": 5, "plugins": 5,
+    "runner": 6,
+    "check": 5, "plugins": 5,
     "arbiter": 4, "surroundings": 4,
     "template": 3,
     "workers": 2,

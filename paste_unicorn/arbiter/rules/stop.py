@@ -166,10 +166,15 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
         return state, actions
     done: list[Action] = [*actions]
     if stop.stage is StopStage.ASKED and state.slots:
+        # Who was given no time has missed nothing; what it is running is reported all the same.
+        had_time = state.policy.stop_s > 0 or state.phase is Phase.QUITTING
         late = [slot for slot in state.slots if slot.pid and slot.phase is not SlotPhase.KILLED]
         for slot in late:
             done += [
-                Say("warning", f"Worker {slot.number} (pid {slot.pid}) has not finished in time; it is killed"),
+                Say(
+                    "warning" if had_time else "debug",
+                    f"Worker {slot.number} (pid {slot.pid}) has not finished in time; it is killed",
+                ),
                 ReportRunning(slot.number, slot.pid),
                 SignalWorker(slot.pid, "KILL"),
             ]

@@ -40,7 +40,8 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
     if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
         sentence = f"Worker {slot.number} (pid {slot.pid}) has not retired within graceful_timeout; it is killed"
         return slot.entering(SlotPhase.KILLED, now), (
-            Say("warning", sentence),
+            # Who was given no time has missed nothing; what it is running is reported all the same.
+            Say("warning" if policy.graceful_s else "debug", sentence),
             ReportRunning(slot.number, slot.pid),
             SignalWorker(slot.pid, "KILL"),
         )

@@ -86,10 +86,11 @@ _NAMES = [
     _means("Paste#http", "socket_timeout", "body_timeout", "send_timeout"),
     _means("Paste#http", "ssl_pem", "certfile", translate=_one_pem),
     _means("Paste#http", "server_version", "server_header"),
-    _means("Paste#http", "threadpool_hung_thread_limit", "slow_log"),
     _means("Paste#http", "threadpool_kill_thread_limit", "request_timeout"),
     *_idle("Paste#http", "threadpool_max_requests",
            "it counts requests of a thread; max_requests counts those of a process", "warning"),
+    *_idle("Paste#http", "threadpool_hung_thread_limit",
+           "request_timeout logs the tracebacks of a request that runs for longer, and ends it", "warning"),
     *_idle("Paste#http", "use_threadpool", "worker_class and threads decide"),
     *_idle("Paste#http", "protocol_version daemon_threads threadpool_dying_limit threadpool_spawn_if_under "
            "threadpool_max_zombie_threads_before_die threadpool_hung_check_period error_email "
@@ -103,7 +104,7 @@ _NAMES = [
     _advice("uWSGI", "harakiri", 'write "request_timeout", or "timeout" for the sync worker'),
     _advice("uWSGI", "reload_on_rss", 'write "max_worker_memory"'),
     _advice("uWSGI", "evil_reload_on_rss", 'write "max_worker_memory"'),
-    _advice("uWSGI", "cheaper", 'write "workers" for the least, and "workers_max" for the most'),
+    _advice("uWSGI", "cheaper", 'the number of workers is fixed; write "workers"'),
     _advice("uWSGI", "buffer_size", 'write "limit_request_head"'),
     _advice("uWSGI", "post_buffering", 'write "spool_request_body"'),
     _advice("uWSGI", "die_on_term", "leave it out: TERM stops this server anyway"),

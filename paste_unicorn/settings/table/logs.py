@@ -9,6 +9,7 @@ from ..kinds import Choice, MaybeText, Switch, Text
 from ..lists import Dictionary
 from ..places import LogPath, MaybeLogPath, Path
 from ..row import Stage, row
+from ..syslog import Syslog
 from ..words import Facility
 
 _STATSD = "nothing is sent to StatsD"
@@ -61,7 +62,7 @@ class LogSettings:
         also=("log_syslog",),
     )  # fmt: skip
     syslog_addr: str = row(
-        "syslog_addr", Text(), "udp://localhost:514",
+        "syslog_addr", Syslog(), "udp://localhost:514",
         "Where syslog listens: `udp://host:port`, `tcp://host:port`, `unix:///dev/log` (`#dgram` or "
         "`#stream` after it).",
         also=("log_syslog_to",),

@@ -102,11 +102,12 @@ class ProcessSettings(SupervisionSettings, HookSettings):
     )  # fmt: skip
     check_config: bool = row(
         "check_config", Switch(), False,
-        "Check the settings, say what was found, and exit with 0 or 1.",
+        "Check what the settings say and try what they name, as `paster unicorn-check` does; then exit with 0, or 1 "
+        "where a server would not start. Nothing is served.",
     )  # fmt: skip
     print_config: bool = row(
         "print_config", Switch(), False,
-        "Print every setting and where it came from, then exit as check_config does.",
+        "Print every setting and where it came from, then do as `check_config` does.",
     )  # fmt: skip
 
     config: str | None = row(

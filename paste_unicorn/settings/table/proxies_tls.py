@@ -57,7 +57,7 @@ class ProxySettings:
     proxy_allow_ips: TrustedPeers = row(
         "proxy_allow_ips", Peers(), LOOPBACK,
         "Peers whose PROXY header is believed.",
-        also=("proxy_allow_from",), stage=Stage.LATER, advice="it belongs to proxy_protocol", empty=NOBODY,
+        also=("proxy_allow_from",), stage=Stage.LATER, advice="no PROXY header is read", empty=NOBODY,
     )  # fmt: skip
     certfile: str | None = row(
         "certfile", Path(), None,

@@ -20,7 +20,7 @@ class SocketSettings:
         "with the port; either alone works. With none of them `$PORT`, if it is set, means `0.0.0.0:$PORT`.",
     )  # fmt: skip
     backlog: int = row(
-        "backlog", Whole(0, 2**31 - 1), 2048,
+        "backlog", Whole(1, 2**31 - 1), 2048,
         "Connections that may wait to be accepted, for each address; the kernel has a limit of its own "
         "(docs/kernel.md).",
     )  # fmt: skip

@@ -15,6 +15,8 @@ from ..warmup import Warmup, WarmupRequest
 
 _RELOAD = "`paster serve --reload` is what works today"
 _STATUS = "no status page is served"
+_CANARY = "a new generation serves for good as soon as its workers are ready"
+_CONTROL = "signals are what works today"
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,12 @@ class SupervisionSettings:
     reload_canary_s: float = row(
         "reload_canary", Duration(), 0.0,
         "How long a new generation is on trial after a reload; 0 is not at all.",
-        stage=Stage.LATER, advice="a new generation serves for good as soon as its workers are ready",
+        stage=Stage.LATER, advice=_CANARY,
     )  # fmt: skip
     reload_canary_margin: str = row(
         "reload_canary_margin", Text(), "2%",
         "By how much the failures of a generation on trial may exceed the old one's.",
-        stage=Stage.LATER, advice="it belongs to reload_canary",
+        stage=Stage.LATER, advice=_CANARY,
     )  # fmt: skip
     upgrade: str = row(
         "upgrade", Choice("manual", "auto"), "manual",
@@ -176,12 +178,12 @@ class SupervisionSettings:
     control_socket: str | None = row(
         "control_socket", Path(), None,
         "Unix socket on which the running server can be asked and steered.",
-        stage=Stage.LATER, advice="signals are what works today",
+        stage=Stage.LATER, advice=_CONTROL,
     )  # fmt: skip
     control_socket_mode: int | None = row(
         "control_socket_mode", Mode(), 0o600,
         "Permissions of the control socket.",
-        stage=Stage.LATER, advice="it belongs to control_socket",
+        stage=Stage.LATER, advice=_CONTROL,
     )  # fmt: skip
     fdstore: str = row(
         "fdstore", Choice("auto", "off", "on"), "auto",

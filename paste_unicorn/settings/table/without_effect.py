@@ -62,7 +62,8 @@ ROWS: Mapping[str, Row[Any]] = {row.name: row for row in (
     _idle("casefold_http_method", Switch(), False, "methods are taken as they are (RFC 9110 §9.1)"),
     _idle("uwsgi_allow_ips", Anything(), "127.0.0.1,::1", "the uwsgi protocol is not spoken here",
           also=("uwsgi_allow_from",)),
-    _idle("ssl_version", Anything(), None, "tls_min_version is what will count", harmless=("2", 2)),
+    _idle("ssl_version", Anything(), None, "TLS is not spoken here; let a proxy in front choose its version",
+          harmless=("2", 2)),
     _idle("do_handshake_on_connect", Switch(), False, "TLS handshakes never hold up a request"),
     _idle("http_protocols", Protocols(), ("h1",), "HTTP/1.1 is served to all of them"),
     _idle("http2_cleartext", Choice("off", "on", "auto", "upgrade", "prior-knowledge", "both", "true", same={

@@ -141,6 +141,15 @@ def test_a_worker_that_does_not_retire_in_time_is_killed() -> None:
     assert story.slot(1).phase is SlotPhase.KILLED
 
 
+@pytest.mark.parametrize(("graceful_s", "level"), [(0.0, "debug"), (1.0, "warning")])
+def test_only_who_was_given_time_to_retire_is_warned_of(graceful_s: float, level: str) -> None:
+    story = serving(workers=2, policy=replace(POLICY, graceful_s=graceful_s))
+    story.signal(Signal.TTOU)
+    actions = story.look(after_s=2.0)
+    assert doings(actions)[:2] == [ReportRunning(1, 101), SignalWorker(101, "KILL")]
+    assert "Worker 1 (pid 101) has not retired within graceful_timeout" in sentences(actions, level)
+
+
 @pytest.mark.parametrize(
     ("prepare", "at"),
     [

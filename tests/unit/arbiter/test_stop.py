@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, TEMPLATE, doings, serving, starting, without_template
+from situations import POLICY, TEMPLATE, doings, sentences, serving, starting, without_template
 
 from paste_unicorn.arbiter.actions import (
     ClearSlot,
@@ -111,6 +111,15 @@ def test_workers_that_do_not_finish_in_time_are_reported_and_killed() -> None:
     (leave,) = story.ends(TEMPLATE)
     assert isinstance(leave, Leave)
     assert leave.killed == 1
+
+
+@pytest.mark.parametrize(("signal", "level"), [(Signal.TERM, "debug"), (Signal.QUIT, "warning")])
+def test_workers_that_were_given_no_time_are_killed_without_a_warning(signal: Signal, level: str) -> None:
+    story = serving(workers=1, policy=replace(POLICY, stop_s=0.0))
+    story.signal(signal)
+    actions = story.look(after_s=POLICY.quick_s)
+    assert doings(actions) == [ReportRunning(1, 101), SignalWorker(101, "KILL")]
+    assert sentences(actions, level) == "Worker 1 (pid 101) has not finished in time; it is killed"
 
 
 def test_a_template_that_does_not_end_is_killed() -> None:

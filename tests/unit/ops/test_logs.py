@@ -250,9 +250,6 @@ def test_logconfig_json_is_read(set_up: SetUp, place: Place, tmp_path: Path) -> 
         ({"logconfig": "/no/such.ini"}, 'logconfig: "/no/such.ini" can\'t be read'),
         ({"logconfig_json": "/no/such.json"}, 'logconfig_json: "/no/such.json" can\'t be read'),
         ({"logconfig_dict": {"handlers": {"f": {"class": "no.Such"}}}}, "logconfig_dict: not a logging"),
-        ({"errorlog": "syslog:nowhere"}, 'errorlog: "nowhere" is not an address'),
-        ({"syslog": True, "syslog_addr": "nowhere"}, 'syslog_addr: "nowhere" is not an address'),
-        ({"syslog": True, "syslog_facility": "usr"}, 'syslog_facility: "usr" is not a facility'),
     ],
 )
 def test_a_setting_that_cannot_be_honoured_is_named(changes: dict[str, object], says: str, set_up: SetUp) -> None:

@@ -12,10 +12,10 @@ import pytest
 from support.server import wait_for
 
 from paste_unicorn.ops import syslog as syslog_module
-from paste_unicorn.ops.sink import LogsProblem
-from paste_unicorn.ops.syslog import SyslogAddress, SyslogSink, facility_code, parse_address
+from paste_unicorn.ops.syslog import SyslogSink
+from paste_unicorn.settings.syslog import SyslogAddress
 
-USER = 1
+USER = "user"
 said: list[str] = []
 
 
@@ -26,34 +26,6 @@ def say(level: str, sentence: str) -> None:
 @pytest.fixture(autouse=True)
 def _silence() -> None:
     said.clear()
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("udp://localhost:514", SyslogAddress(False, "", "localhost", 514)),
-        ("udp://loghost", SyslogAddress(False, "", "loghost", 514)),
-        ("tcp://192.0.2.1:601", SyslogAddress(True, "", "192.0.2.1", 601)),
-        ("udp://[::1]:5514", SyslogAddress(False, "", "::1", 5514)),
-        ("unix:///dev/log", SyslogAddress(False, "/dev/log", "", 0)),
-        ("unix:///dev/log#stream", SyslogAddress(True, "/dev/log", "", 0)),
-        ("unix:///dev/log#dgram", SyslogAddress(False, "/dev/log", "", 0)),
-    ],
-)
-def test_address(text: str, address: SyslogAddress) -> None:
-    assert parse_address("syslog_addr", text) == address
-
-
-@pytest.mark.parametrize("text", ["", "localhost:514", "http://x", "unix:///dev/log#what", "udp://a:b"])
-def test_what_is_no_address_is_said(text: str) -> None:
-    with pytest.raises(LogsProblem, match=r"syslog_addr: .* is not an address of a syslog daemon"):
-        parse_address("syslog_addr", text)
-
-
-def test_facility_by_its_name() -> None:
-    assert facility_code("local3") == 19
-    with pytest.raises(LogsProblem, match=r'syslog_facility: "usr" is not a facility; known are .*user'):
-        facility_code("usr")
 
 
 def test_datagram_has_priority_tag_and_pid() -> None:

@@ -12,6 +12,10 @@ from paste_unicorn.settings.resolve import Resolved
 Read = Callable[..., Resolved]
 
 AT = "prod.ini:3 [server:main]"
+NO_SYSLOG = (
+    "not an address of a syslog daemon; give udp://HOST:PORT, tcp://HOST:PORT, unix:///dev/log or "
+    "unix:///dev/log#stream"
+)
 
 # Lines of the section, and the errors that they give.
 BAD = [
@@ -42,6 +46,21 @@ BAD = [
         f'{AT} capture_output: "maybe" is neither yes nor no; give true or false (yes, no, on, off, 1, 0 do as well)',
     ]),
     ("umask = 0999", [f'{AT} umask: "0999" is not a mode; give octal digits, for example 0o022']),
+    ("umask = 02777", [f"{AT} umask: 02777: not a mode; give octal digits from 0o000 to 0o777"]),
+    ("umask = 777", [
+        f"{AT} umask: 777 has no leading zero, so it is decimal, that is 0o1411: not a mode; give octal digits from "
+        "0o000 to 0o777",
+    ]),
+    ("backlog = 0", [f"{AT} backlog: 0 is too small; give a whole number from 1 to 2147483647"]),
+    ("syslog_addr = foo", [f'{AT} syslog_addr: "foo" is {NO_SYSLOG}']),
+    ("log_syslog_to = unix:///dev/log#what", [f'{AT} log_syslog_to: "unix:///dev/log#what" is {NO_SYSLOG}']),
+    ("errorlog = syslog:foo\naccesslog = syslog:http://x", [
+        f'{AT} errorlog: "foo" is {NO_SYSLOG}',
+        f'prod.ini:4 [server:main] accesslog: "http://x" is {NO_SYSLOG}',
+    ]),
+    ("syslog_addr = udp://a:70000", [
+        f'{AT} syslog_addr: "udp://a:70000": "70000" is not a port; give a number from 1 to 65535',
+    ]),
     ("loglevel = loud", [
         f'{AT} loglevel: "loud" is not known; give one of debug, info, warning, error, critical',
     ]),
@@ -184,9 +203,7 @@ BAD = [
         f'{AT} reload-on-rss: unknown setting; that is uWSGI\'s name; write "max_worker_memory"',
     ]),
     ("cheaper = 2", [
-        f'{AT} cheaper: unknown setting; that is uWSGI\'s name; write "workers" for the least, and "workers_max" for '
-        f'the '
-        "most",
+        f'{AT} cheaper: unknown setting; that is uWSGI\'s name; the number of workers is fixed; write "workers"',
     ]),
     ("buffer-size = 8192", [
         f'{AT} buffer-size: unknown setting; that is uWSGI\'s name; write "limit_request_head"',

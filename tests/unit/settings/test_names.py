@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -180,6 +181,13 @@ NOTES = [
     ("umask = 22", "warning", f"{AT} umask: 22 has no leading zero, so it is decimal, that is 0o026; write 0o22 if "
     f"that "
      "was meant"),
+    ("umask = 18", "warning", f"{AT} umask: 18 has no leading zero, so it is decimal, that is 0o022; write 0o022, "
+     "which says so"),
+    ("umask = 7", "", ""),
+    ("max_requests_jitter = 50", "warning", f"{AT} max_requests_jitter: no effect without max_requests"),
+    ("max_worker_lifetime_jitter = 5m", "warning",
+     f"{AT} max_worker_lifetime_jitter: no effect without max_worker_lifetime"),
+    ("max_requests = 500\nmax_requests_jitter = 50\nmax_worker_lifetime_jitter = 0", "", ""),
     ("header_map = dangerous", "warning", f"{AT} header_map: dangerous lets any client set fields that look as if a "
     f"proxy "
      "had set them; drop is safe"),
@@ -208,6 +216,21 @@ def test_what_is_taken_otherwise_than_meant_has_one_line(read: Read, lines: str,
     resolved = read(lines)
     assert resolved.problems == ()
     assert [(note.level, str(note)) for note in resolved.notes] == ([(level, line)] if line else [])
+
+
+def test_no_advice_names_a_setting_that_is_not_there_yet() -> None:
+    later = {name for name, row in ROWS.items() if row.stage in (Stage.LATER, Stage.LATER_REFUSED)}
+    later |= {other for name in later for other in ROWS[name].also}
+    advice = {name: row.advice for name, row in KNOWN.items()}
+    advice |= {name: each.sentence for name, each in ELSEWHERE.items()}
+    # A word alone is a name only where it is marked as one: "reload" is what HUP does as well.
+    named = {name: set(re.findall(r"\w+_\w+|(?<=[\"`])\w+(?=[\"`])", text)) for name, text in advice.items()}
+    assert {name: words & later for name, words in named.items() if words & later} == {}
+
+
+def test_a_name_of_another_server_means_what_works_or_is_refused_until_it_does() -> None:
+    rows = {name: [row for row in each.rows if ROWS[row].stage is Stage.LATER] for name, each in ELSEWHERE.items()}
+    assert {name: later for name, later in rows.items() if later} == {}
 
 
 def test_spellings_are_lower_case_with_underscores() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paste_unicorn.settings.addresses import Address
-from paste_unicorn.settings.report import report, verdict
+from paste_unicorn.settings.report import report
 from paste_unicorn.settings.resolve import Resolved, hook_problems
 
 Read = Callable[..., Resolved]
@@ -163,22 +163,27 @@ class TestLines:
         resolved = read("[server:other]\nuse = egg:gunicorn#main\nworkers = x", name="other")
         assert str(resolved.problems[0]).startswith("prod.ini:3 [server:other] workers: ")
 
+    def test_what_came_of_a_setting_gets_its_place(self, read: Read) -> None:
+        resolved = read("errorlog = /tmp/log", {"SENDFILE": "yes"})
+        said = ["errorlog: no\x1b", "bind = a:1: taken", "sendfile: no", "nothing: no", "errorlog"]
+        assert resolved.placed("\n".join(said)).splitlines() == [
+            "prod.ini:3 [server:main] errorlog: no\\u001b",
+            "prod.ini [server:main] bind = a:1: taken",
+            "$SENDFILE sendfile: no",
+            "nothing: no",
+            "errorlog",
+        ]
+
 
 class TestReport:
     def test_every_setting_is_printed_with_its_origin(self, read: Read) -> None:
         resolved = read("workers = 2\nbind = a:1, unix:@b", {"FORWARDED_ALLOW_IPS": "*"})
-        lines = [" ".join(line.split()) for line in report(resolved).splitlines()]
+        assert resolved.settings is not None
+        lines = [" ".join(line.split()) for line in report(resolved.settings, resolved.origins).splitlines()]
         assert "workers = 2 # prod.ini:3 [server:main]" in lines
         assert "bind = a:1, unix:@b # prod.ini:4 [server:main]" in lines
         assert "forwarded_allow_ips = * # $FORWARDED_ALLOW_IPS" in lines
         assert "timeout = 30 # default" in lines
-        assert lines[-1].endswith("[server:main]: the settings are fine")
-
-    def test_the_verdict_has_all_lines_and_a_count(self, read: Read) -> None:
-        text = verdict(read("workers = x\ntimeout = y\nreload = true"))
-        assert text.count("\n") == 4
-        assert "warning: prod.ini:5 [server:main] reload: not there yet" in text
-        assert text.endswith("[server:main]: 2 errors; a server would not start with this\n")
 
 
 def test_hooks_are_judged_when_they_are_loaded(read: Read, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from paste_unicorn.settings.addresses import Address
 from paste_unicorn.settings.peers import NOBODY
 from paste_unicorn.settings.resolve import Resolved
+from paste_unicorn.settings.syslog import SyslogAddress, parse_syslog
 from paste_unicorn.settings.warmup import WarmupRequest
 
 Read = Callable[..., Resolved]
@@ -135,6 +136,22 @@ def test_a_relative_socket_lies_beside_the_ini(read: Read, folder: Path) -> None
 )
 def test_an_address_reads_as_it_is_written(address: Address, text: str) -> None:
     assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("udp://localhost:514", SyslogAddress(False, "", "localhost", 514)),
+        ("udp://loghost", SyslogAddress(False, "", "loghost", 514)),
+        ("tcp://192.0.2.1:601", SyslogAddress(True, "", "192.0.2.1", 601)),
+        ("udp://[::1]:5514", SyslogAddress(False, "", "::1", 5514)),
+        ("unix:///dev/log", SyslogAddress(False, "/dev/log", "", 0)),
+        ("unix:///dev/log#stream", SyslogAddress(True, "/dev/log", "", 0)),
+        ("unix:///dev/log#dgram", SyslogAddress(False, "/dev/log", "", 0)),
+    ],
+)
+def test_where_a_syslog_daemon_listens(text: str, address: SyslogAddress) -> None:
+    assert parse_syslog(text) == address
 
 
 class TestPaths:
