@@ -39,8 +39,9 @@ def check(spec: str, server_name: str | None, app_name: str | None, variables: M
 
 
 def check_loaded(origin: Origin, resolved: Resolved, out: TextIO) -> int:
-    """The same for settings that were read already, by a runner that has loaded the application. 1 if a start would fail:
-    what falls short is said, as at a start.
+    """The same for settings that a runner has read, which has loaded the application too; 1 if a start would fail.
+
+    What falls short is said, as at a start.
     """
     findings = _tell(str(resolved.place), _judged(origin, resolved, Finding(OK, "application", "loaded")), out)
     return int(any(one.verdict == WRONG for one in findings))
