@@ -73,6 +73,7 @@ class ThreadClients(ConcurrentClients):
         super().__init__(*given)
         self.pass_on: Callable[[Connection], bool] | None = None  # to siblings, while no thread is free
         self._to_interrupt: deque[Connection] = deque()
+        self._unasked: deque[Connection] = deque()  # that ended their side before a thread had begun their request
         self._questions: deque[Question] = deque()  # in the order of their times
         self._left: dict[Connection, float] = {}  # that run, and when their client left, in monotonic seconds
 
@@ -85,18 +86,33 @@ class ThreadClients(ConcurrentClients):
             return
         response = connection.response
         has_begun = response is not None and response.head_sent  # asked first: another thread may begin meanwhile
-        if response is not None and not (response.complete or connection.half_closed) and connection.has_ended():
-            if has_begun and connection.incoming is None and not connection.buffer:
-                self._leave_alone(connection)
-                return
-            # Who has asked for more than this answer waits for it.
-            connection.half_closed = not has_begun or bool(connection.buffer)
-            if not has_begun and connection.incoming is None:
-                self._questions.append(Question(connection, response, monotonic() + ASK_AFTER_S))
+        if connection.half_closed or (response is not None and response.complete) or not connection.has_ended():
+            self._quieten(connection)
+            return
+        if has_begun and connection.incoming is None and not connection.buffer:
+            self._leave_alone(connection)
+            return
+        # Who has asked for more than this answer waits for it.
+        connection.half_closed = not has_begun or bool(connection.buffer)
+        if response is None:
+            self._unasked.append(connection)
+        else:
+            self._ask_later(connection, response, monotonic())
         self._quieten(connection)
+
+    def _ask_later(self, connection: Connection, response: Response, now: float) -> None:
+        if not response.head_sent and connection.incoming is None:
+            self._questions.append(Question(connection, response, now + ASK_AFTER_S))
 
     def ask(self, now: float) -> None:
         """Those who ended their side a while ago, and whose answers have not begun, whether they are still there."""
+        for _ in range(len(self._unasked)):
+            connection = self._unasked.popleft()
+            response = connection.response
+            if response is not None:
+                self._ask_later(connection, response, now)
+            elif connection.phase is RUNNING:
+                self._unasked.append(connection)
         questions = self._questions
         while questions and questions[0].at <= now:
             question = questions.popleft()

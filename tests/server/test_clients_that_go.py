@@ -103,13 +103,16 @@ def test_nothing_is_left_of_hundreds_that_disappear(
 
 @contextlib.contextmanager
 def all_threads_wait(target: bytes, timeout_s: str) -> Iterator[tuple[Server, list[Client]]]:
-    """For news that never come, so that nobody else is served; and their clients."""
+    """For news that never come, so that nobody else is served; and their clients, of which some wait for a thread."""
     settings = {
         "workers": "1", "worker_class": "threads", "threads": "8", "timeout": timeout_s, "graceful_timeout": "5",
     }  # fmt: skip
     with serve(settings=settings, app=APPLICATION) as server, contextlib.ExitStack() as stack:
         server.wait_for_log("[INFO] Serving ")
-        clients = [stack.enter_context(server.connect()) for _ in range(8)]
+        clients = [stack.enter_context(server.connect()) for _ in range(12)]
+        for client in clients:
+            client.send(get(HOST, target=b"/pid"))
+            assert client.read_answer().status == 200
         for client in clients:
             client.send(get(HOST, target=target))
         wait_for(lambda: running(server) == 8, "all threads wait")
@@ -122,7 +125,7 @@ def test_threads_come_back_from_long_polls_whose_clients_have_gone(goes: str) ->
         other.send(get(HOST, target=b"/state"))
         for client in clients:
             getattr(client, goes)()
-        assert json.loads(other.read_answer().body)["started"] == 8
+        assert json.loads(other.read_answer().body)["started"] >= 8
         wait_for(lambda: running(server) == 0, "all threads have come back")
         log = server.log_text()
         assert not re.search("Traceback|ERROR|retires", log), log
@@ -138,7 +141,7 @@ def test_threads_that_can_not_come_back_are_reported_and_replaced(goes: str) -> 
             getattr(client, goes)()
         assert other.read_answer().status == 200
         log = server.wait_for_log("a thread waits for what does not come, and its client has left")
-        assert log.count('"GET /poll?s=3600 HTTP/1.1" of 127.0.0.1, since ') == 8
+        assert log.count('"GET /poll?s=3600 HTTP/1.1" of 127.0.0.1, since ') >= 8
         wait_for(lambda: int(server.get("/pid").body) != old, "another worker serves")
 
 
