@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from io import TextIOWrapper
 from typing import Any
 
 from ..arbiter import pidfile
@@ -18,7 +19,7 @@ from ..process.identity import IdentityProblem, become_user, check_user
 from ..settings.hooks import ARGUMENTS
 from ..settings.resolve import Settings
 from .holders import Holder, holder_of, holder_with
-from .table import OK, UNKNOWN, WRONG, Finding
+from .table import OK, SHORT, UNKNOWN, WRONG, Finding
 
 
 def addresses(settings: Settings, terms: Terms, ini: str) -> Iterator[tuple[Finding, Holder | None]]:
@@ -47,6 +48,7 @@ def logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str])
 
     def open_all() -> str:
         logging.disable()  # nothing is written into them
+        logging.FileHandler._open = _open_to_append  # type: ignore[assignment, method-assign]
         fresh = _recorded()
         try:
             setup(
@@ -98,7 +100,9 @@ def user(settings: Settings) -> Finding:
 
     names = [f"user = {processes.user_name or processes.user}"] if processes.user is not None else []
     names += [f"group = {processes.group}"] if processes.group is not None else []
-    return _found(", ".join(names), "can be taken on", _aside(lambda: _become(settings)))
+    what = ", ".join(names)
+    problem = _aside(lambda: _become(settings))
+    return Finding(WRONG, what, "no", more=(f"{what}: {problem}",)) if problem else Finding(OK, what, "can be taken on")
 
 
 def spool(settings: Settings) -> Finding:
@@ -114,7 +118,10 @@ def spool(settings: Settings) -> Finding:
             return f"no file can be made there: {error.strerror}"
 
     what = "spool_request_body" if folder is None else f"tmp_upload_dir = {folder}"
-    return _found(what, "can be written", _aside(write))
+    problem = _aside(write)
+    if problem:
+        return Finding(SHORT, what, "no", more=(f"{what}: {problem}. Requests that need one are answered with 503.",))
+    return Finding(OK, what, "can be written")
 
 
 def _become(settings: Settings) -> str:
@@ -129,8 +136,9 @@ def _become(settings: Settings) -> str:
     return ""
 
 
-def _found(what: str, fine: str, problem: str) -> Finding:
-    return Finding(WRONG, what, "no", more=(f"{what}: {problem}",)) if problem else Finding(OK, what, fine)
+def _open_to_append(handler: logging.FileHandler) -> TextIOWrapper:
+    """What is there stays, also where a start would empty the file."""
+    return open(handler.baseFilename, "a", encoding=handler.encoding)
 
 
 def _recorded() -> list[str]:

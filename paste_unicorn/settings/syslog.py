@@ -37,6 +37,8 @@ def parse_syslog(text: str) -> SyslogAddress:
     if match["path"]:
         return SyslogAddress(match["unixkind"] == "stream", match["path"], "", 0)
     port = port_number(text, match["port"] or _PORT)
+    if not port:
+        raise ValueError(f"{quoted(text)}: a daemon has a port from 1 to 65535")
     return SyslogAddress(match["kind"] == "tcp", "", match["host6"] or match["host"], port)
 
 

@@ -285,6 +285,8 @@ class Overtime:
             if not run.had_begun:
                 run.page = run.unsent = self._exchange.page(OVERTIME, response.is_head)
                 response.head_sent = True
+                if response.before_head is not None:
+                    response.before_head()
         self._send_more(run)
         what = "its answer had begun" if run.had_begun else "it is answered with 504"
         self._log(

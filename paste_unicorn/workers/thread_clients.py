@@ -32,9 +32,8 @@ class Question:
         self.connection = connection
         self.at = at  # monotonic seconds
         self._response = response
-        self._lock = threading.Lock()
-        self._is_too_late = False
-        response.before_head = self._answer_begins
+        self._beginning = _Beginning(response.before_head)
+        response.before_head = self._beginning.note
         response.plain = False  # or nobody would be called
 
     def ask(self) -> bool:
@@ -43,10 +42,10 @@ class Question:
         What is unsent before it is another thread's; and who has ended its side, and takes nothing, waits for nothing.
         """
         connection, response = self.connection, self._response
-        if not self._lock.acquire(blocking=False):
+        if not self._beginning.lock.acquire(blocking=False):
             return True  # the answer begins
         try:
-            if self._is_too_late or connection.response is not response or not response.takes_interim:
+            if self._beginning.was_seen or connection.response is not response or not response.takes_interim:
                 return True
             if response.told or connection.output:
                 return True
@@ -56,12 +55,21 @@ class Question:
         except OSError:
             return False
         finally:
-            self._lock.release()
+            self._beginning.lock.release()
 
-    def _answer_begins(self) -> bool:
-        with self._lock:
-            self._is_too_late = True
-        return True
+
+class _Beginning:
+    """Of an answer. It knows nothing of it, which knows this: they would wait for the collector of cycles."""
+
+    def __init__(self, also_told: Callable[[], bool] | None) -> None:
+        self.lock = threading.Lock()
+        self.was_seen = False
+        self._also_told = also_told
+
+    def note(self) -> bool:
+        with self.lock:
+            self.was_seen = True
+        return self._also_told is None or self._also_told()
 
 
 class ThreadClients(ConcurrentClients):
@@ -101,7 +109,8 @@ class ThreadClients(ConcurrentClients):
         self._quieten(connection)
 
     def _ask_later(self, connection: Connection, response: Response, now: float) -> None:
-        if not response.head_sent and connection.incoming is None:
+        incoming = connection.incoming
+        if not response.head_sent and (incoming is None or incoming.complete):
             self._questions.append(Question(connection, response, now + ASK_AFTER_S))
 
     def ask(self, now: float) -> None:

@@ -228,7 +228,8 @@ class Response:
 
     def _settle_keep(self) -> None:
         """The head is about to leave, and with it the promise of another answer."""
-        if self._answering.closing or (self.before_head is not None and not self.before_head()):
+        may_keep = self.before_head is None or self.before_head()  # called in any case
+        if self._answering.closing or not may_keep:
             self.keep = False
 
     def _start_stream(self) -> bytes:

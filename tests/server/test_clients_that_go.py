@@ -102,7 +102,7 @@ def test_nothing_is_left_of_hundreds_that_disappear(
 
 
 @contextlib.contextmanager
-def all_threads_wait(target: bytes, timeout_s: str) -> Iterator[tuple[Server, list[Client]]]:
+def all_threads_wait(request: bytes, timeout_s: str) -> Iterator[tuple[Server, list[Client]]]:
     """For news that never come, so that nobody else is served; and their clients, of which some wait for a thread."""
     settings = {
         "workers": "1", "worker_class": "threads", "threads": "8", "timeout": timeout_s, "graceful_timeout": "5",
@@ -114,14 +114,16 @@ def all_threads_wait(target: bytes, timeout_s: str) -> Iterator[tuple[Server, li
             client.send(get(HOST, target=b"/pid"))
             assert client.read_answer().status == 200
         for client in clients:
-            client.send(get(HOST, target=target))
+            client.send(request)
         wait_for(lambda: running(server) == 8, "all threads wait")
         yield server, clients
 
 
 @pytest.mark.parametrize("goes", ["close", "reset"])
-def test_threads_come_back_from_long_polls_whose_clients_have_gone(goes: str) -> None:
-    with all_threads_wait(b"/poll_often", "120") as (server, clients), server.connect(PATIENCE_S) as other:
+@pytest.mark.parametrize("body", [b"", b"small"])
+def test_threads_come_back_from_long_polls_whose_clients_have_gone(goes: str, body: bytes) -> None:
+    request = post(b"Content-Length: %d" % len(body), body=body, target=b"/poll_often")
+    with all_threads_wait(request, "120") as (server, clients), server.connect(PATIENCE_S) as other:
         other.send(get(HOST, target=b"/state"))
         for client in clients:
             getattr(client, goes)()
@@ -134,7 +136,10 @@ def test_threads_come_back_from_long_polls_whose_clients_have_gone(goes: str) ->
 @pytest.mark.parametrize("goes", ["close", "reset"])
 def test_threads_that_can_not_come_back_are_reported_and_replaced(goes: str) -> None:
     """Python can't interrupt a wait in C."""
-    with all_threads_wait(b"/poll?s=3600", "2") as (server, clients), server.connect(PATIENCE_S) as other:
+    with (
+        all_threads_wait(get(HOST, target=b"/poll?s=3600"), "2") as (server, clients),
+        server.connect(PATIENCE_S) as other,
+    ):
         old = int(server.titled("unicorn: worker")[0].pid)
         other.send(get(HOST, target=b"/pid"))
         for client in clients:

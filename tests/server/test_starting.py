@@ -60,6 +60,19 @@ def test_what_can_t_be_honoured_is_named_and_the_exit_code_is_1(settings: tuple[
     assert "Traceback" not in said
 
 
+STARTS_ANEW = """
+[loggers]
+keys = root
+[handlers]
+keys = file
+[formatters]
+keys =
+[logger_root]
+handlers = file
+[handler_file]
+class = FileHandler
+args = ("{log}", "w")
+"""
 NOTHING_SHORT = "A server would start with this. Nothing that it needs falls short.\n"
 NO_FORMATTERS = "[loggers]\nkeys = root\n[handlers]\nkeys = h\n[logger_root]\nhandlers = h\n[handler_h]\nargs = ()\n"
 
@@ -125,6 +138,14 @@ def test_what_falls_short_is_no_mistake_of_the_settings() -> None:
     code, said = run_to_end(ini("backlog = 2000000000", "check_config = true"))
     assert code == 0
     assert "short" in said.splitlines()[-1]
+
+
+def test_check_config_empties_no_log(tmp_path: Path) -> None:
+    (tmp_path / "old.log").write_text("of yesterday\n")
+    (tmp_path / "log.ini").write_text(STARTS_ANEW.format(log=tmp_path / "old.log"))
+    code, said = run_to_end(ini(f"logconfig = {tmp_path}/log.ini", "check_config = true"))
+    assert code == 0, said
+    assert (tmp_path / "old.log").read_text() == "of yesterday\n"
 
 
 def test_check_config_says_who_has_the_address_or_that_this_server_has_it() -> None:

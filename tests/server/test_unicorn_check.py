@@ -379,7 +379,7 @@ def test_the_folder_of_bodies_is_tried_as_the_workers_user(tmp_path: Path, user:
     (tmp_path / "bodies").mkdir(0o700)
     write(tmp_path, f"user = {user}", "tmp_upload_dir = bodies", "spool_request_body = 1m")
     checked = check(tmp_path)
-    assert checked.verdict("tmp_upload_dir = ") == ("ok" if user == "root" else "wrong")
+    assert checked.verdict("tmp_upload_dir = ") == ("ok" if user == "root" else "short")
     if user != "root":
         assert f"{tmp_path}/bodies: no file can be made there: Permission denied" in checked.flat
 

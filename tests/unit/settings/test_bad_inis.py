@@ -61,6 +61,7 @@ BAD = [
     ("syslog_addr = udp://a:70000", [
         f'{AT} syslog_addr: "udp://a:70000": "70000" is not a port; give a number from 1 to 65535',
     ]),
+    ("syslog_addr = udp://a:0", [f'{AT} syslog_addr: "udp://a:0": a daemon has a port from 1 to 65535']),
     ("loglevel = loud", [
         f'{AT} loglevel: "loud" is not known; give one of debug, info, warning, error, critical',
     ]),
