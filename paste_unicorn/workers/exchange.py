@@ -83,6 +83,7 @@ class Exchange:
         slot.begin(cell, started, connection.peer_host, line.raw, head.body)
         response = self._response_class(self._answering, connection, line, keep)
         if connection.incoming is not None:
+            slot.receive(cell, connection.incoming.received)
             response.before_head = connection.incoming.answer_begins
             response.plain = False
         if self._notes_responses:
@@ -97,8 +98,6 @@ class Exchange:
             return response
         environ["wsgi.input"] = body
         environ["wsgi.early_hints"] = response.early_hints
-        if connection.incoming is not None:
-            slot.receive(cell, connection.incoming.received)
         if length >= 0:
             environ["CONTENT_LENGTH"] = str(length)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
