@@ -24,6 +24,13 @@ def workers(server: Server) -> set[int]:
     return {process.pid for process in server.titled("unicorn: worker")}
 
 
+def overdue(server: Server) -> list[str]:
+    """Paths of the requests whose workers were killed for them, as the access log has them."""
+    text = (server.directory / "access.log").read_text()
+    lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return sorted(line["path"] for line in lines if line["how"] == "timeout")
+
+
 def test_when_all_workers_are_stuck_all_are_reported_and_replaced_and_who_waited_is_served(tmp_path: Path) -> None:
     settings = {
         "workers": "3", "timeout": "4", "accesslog": "{directory}/access.log", "access_log_format": "json",
@@ -54,8 +61,7 @@ def test_when_all_workers_are_stuck_all_are_reported_and_replaced_and_who_waited
         for name in ("do_grind", "do_hold", "do_spin"):
             assert f"in {name}" in log
             assert f'is running "GET /{name[3:]}?' in log
-        lines = [json.loads(line) for line in (server.directory / "access.log").read_text().splitlines()]
-        assert sorted(line["path"] for line in lines if line["how"] == "timeout") == ["/grind", "/hold", "/spin"]
+        wait_for(lambda: overdue(server) == ["/grind", "/hold", "/spin"], "the access log to have them as overdue")
 
 
 def test_a_crash_loop_forks_and_logs_little_and_costs_nothing() -> None:
