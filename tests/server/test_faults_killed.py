@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import Client, request_bytes
 from support.load import in_threads
-from support.processes import is_alive, send_signal, standing_still, wait_until_gone
+from support.processes import is_alive, send_signal, standing_still, stop, wait_until_gone
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -122,7 +122,7 @@ def test_connections_that_wait_in_the_queue_outlive_their_workers(worker_class: 
     with serve(settings={"workers": "1", "worker_class": worker_class}) as server:
         for _ in range(3):
             (victim,) = pids(server, "worker")
-            os.kill(victim, signal.SIGSTOP)
+            stop([victim])
             clients = [server.connect(30.0) for _ in range(10)]
             for client in clients:
                 client.send(request_bytes("GET", "/"))
@@ -172,7 +172,7 @@ def test_a_frozen_worker_is_killed_and_replaced(tmp_path: Path) -> None:
     with serve(settings={"workers": "2", "timeout": "1"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         victim = pids(server, "worker")[0]
-        os.kill(victim, signal.SIGSTOP)
+        stop([victim])
         server.wait_for_log(f"(pid {victim}) was killed by SIGKILL")
         wait_for(lambda: len(pids(server, "worker")) == 2, "the replacement")
 
@@ -183,7 +183,7 @@ def test_a_frozen_template_is_killed_and_replaced_when_a_worker_is_missing() -> 
         server.wait_for_log("[INFO] Serving ")
         before = pids(server, "worker")
         (template,) = pids(server, "template")
-        os.kill(template, signal.SIGSTOP)
+        stop([template])
         send_signal(before[0], signal.SIGKILL)
         server.wait_for_log("it is killed", timeout_s=20.0)
         assert server.get("/pid").status == 200
@@ -200,11 +200,8 @@ def test_a_server_that_was_frozen_as_a_whole_goes_on_with_the_same_workers() -> 
         server.wait_for_log("[INFO] Serving ")
         before = worker_of(client)
         frozen = [process.pid for process in server.processes()]
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
-        assert client.is_silent(3.5)
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
+        with standing_still(frozen):
+            assert client.is_silent(3.5)
         assert worker_of(client) == before
         assert client.is_silent(1.5)
         assert [process.pid for process in server.processes()] == frozen

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from support.processes import send_signal
+from support.processes import send_signal, standing_still
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -22,10 +22,9 @@ def test_a_worker_that_is_woken_with_signals_of_many_kinds_pending_ends_as_it_wa
     with serve(settings={"workers": "1"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
         (worker,) = pids(server, "worker")
-        os.kill(worker, signal.SIGSTOP)
-        for number in (*KINDS, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTERM):
-            os.kill(worker, number)
-        os.kill(worker, signal.SIGCONT)
+        with standing_still([worker]):
+            for number in (*KINDS, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTERM):
+                os.kill(worker, number)
         server.wait_for_log(f"(pid {worker}) has ended; it is replaced")
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.processes import send_signal
+from support.processes import send_signal, standing_still
 from support.server import Server, serve, wait_for
 
 from paste_unicorn.ops.queues import queue_of
@@ -27,15 +27,8 @@ def stopped_worker(**settings: str) -> Iterator[Server]:
     with serve(settings={"backlog": str(BACKLOG), "timeout": "0", **settings}) as server:
         server.wait_for_log("[INFO] Serving ")
         (worker,) = server.titled("unicorn: worker")
-        send_signal(worker.pid, signal.SIGSTOP)
-        try:
-            # It may have been taken out of its sleep by the last connection.
-            wait_for(
-                lambda: [one.state for one in server.titled("unicorn: worker")] == ["T"], "a worker that stands still"
-            )
+        with standing_still([worker.pid]):
             yield server
-        finally:
-            send_signal(worker.pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -112,17 +112,23 @@ def has_stopped(pid: int) -> bool:
     return all(state in "TZX" for state in states)
 
 
+def stop(pids: Iterable[int]) -> None:
+    """Stop these processes, and wait until they have stopped: the signal's sender goes on before that."""
+    stopped = list(pids)
+    for pid in stopped:
+        send_signal(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + STOPPED_S
+    while not all(map(has_stopped, stopped)):
+        assert time.monotonic() < deadline, f"not all of {stopped} stand still"
+        time.sleep(0.001)
+
+
 @contextlib.contextmanager
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
     """These processes do nothing meanwhile."""
     stopped = list(pids)
-    deadline = time.monotonic() + STOPPED_S
     try:
-        for pid in stopped:
-            send_signal(pid, signal.SIGSTOP)
-        while not all(map(has_stopped, stopped)):
-            assert time.monotonic() < deadline, f"not all of {stopped} stand still"
-            time.sleep(0.001)
+        stop(stopped)
         yield
     finally:
         for pid in stopped:
