@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from ..http.request import RequestLine
@@ -35,10 +34,10 @@ from ..http.response import (
 )
 from .environ import Environ
 from .file_wrapper import FileRegion, FileWrapper
+from .mistakes import GatewayError, joined, no_body, not_bytes
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Fields = list[tuple[str, str]]
-
 
 LARGE_BLOCK = 8192  # bytes from which to copy a block costs more than to send it in parts
 _NOT_STREAMED = Framing(NO_BODY, b"", False, None)
@@ -52,10 +51,6 @@ class Sink(Protocol):
     def send_parts(self, parts: Sequence[bytes]) -> None: ...
 
     def send_file(self, region: FileRegion) -> None: ...
-
-
-class GatewayError(Exception):
-    """The application broke a rule of PEP 3333 that only the server can see."""
 
 
 class Answering:
@@ -209,7 +204,7 @@ class Response:
     def _finish_otherwise(self, body: bytes) -> None:
         """The same where write() came first, or the application broke a rule."""
         if type(body) is not bytes:
-            raise _not_bytes(body)
+            raise not_bytes(body)
         if not self.head_sent:
             raise GatewayError("the application returned without calling start_response")
         if body:
@@ -247,7 +242,7 @@ class Response:
     def _send_block(self, data: bytes) -> bool:
         """Send a part of the body, or what of it may be sent; whether the client has all now that it will be given."""
         if not isinstance(data, bytes):
-            raise _not_bytes(data)
+            raise not_bytes(data)
         head = b"" if self.head_sent else self._start_stream()
         framing = self._framing
         is_enough = False
@@ -321,7 +316,7 @@ class Response:
                 if was_enough:
                     break
             elif not isinstance(item, bytes):
-                raise _not_bytes(item)
+                raise not_bytes(item)
         self._finish()
 
 
@@ -332,14 +327,13 @@ def respond(application: Application, environ: Environ, response: Response) -> N
         if type(result) is list and len(result) == 1:
             response._finish_whole(result[0])
         elif type(result) is list or type(result) is tuple:
-            response._finish_whole(_joined(result))
+            response._finish_whole(joined(result))
         else:
             _respond_at_length(result, response)
     except BaseException as error:
         # Whatever it is: an application's SystemExit must not end the worker.
         if type(error) is GatewayError:
-            # No frame of the traceback need be the application's.
-            error.args = (f"{error} (called was {_name_of(application)})",)
+            error.name(application)
         response.failure = error
         response.flawed = True
 
@@ -354,12 +348,10 @@ def _respond_at_length(result: Iterable[bytes], response: Response) -> None:
                 return
         response._iterate(result)
     except (TypeError, GatewayError):
-        if _is_no_body(result):
-            what = "None" if result is None else f"an object of type {type(result).__name__}"
-            raise GatewayError(
-                f'the application returned {what}; it must return an iterable of bytes, for example [b"..."]'
-            ) from None
-        raise
+        mistake = no_body(result)
+        if mistake is None:
+            raise
+        raise mistake from None
     finally:
         response.note_told()
         close = getattr(result, "close", None)
@@ -377,26 +369,3 @@ def _length_of(result: Iterable[bytes]) -> int | None:
         return len(result)  # type: ignore[arg-type]
     except TypeError:
         return None
-
-
-def _joined(blocks: Sequence[bytes]) -> bytes:
-    try:
-        return b"".join(blocks)
-    except TypeError:
-        raise _not_bytes(next(block for block in blocks if not isinstance(block, bytes))) from None
-
-
-def _not_bytes(part: object) -> GatewayError:
-    return GatewayError(f"a part of the body is of type {type(part).__name__}; it must be bytes")
-
-
-def _is_no_body(result: object) -> bool:
-    """Whether it can't be iterated, or has parts that say nothing of the mistake (PEP 3333: an iterable of bytes)."""
-    if isinstance(result, (bytes, bytearray, memoryview, str, dict)):
-        return True
-    return not isinstance(result, Iterable) and not hasattr(type(result), "__getitem__")
-
-
-def _name_of(application: Application) -> str:
-    named = application if isinstance(application, (FunctionType, MethodType, type)) else type(application)
-    return f"{named.__module__}.{named.__qualname__}"

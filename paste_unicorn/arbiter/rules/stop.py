@@ -10,7 +10,6 @@ from ..actions import (
     EndTemplate,
     KillTemplate,
     Leave,
-    ReportRunning,
     Say,
     ShareListening,
     SignalWorker,
@@ -29,7 +28,7 @@ from ..events import (
     WorkerReady,
 )  # fmt: skip
 from ..state import Arbiter, Phase, SlotPhase, Stop, StopStage, TemplatePhase
-from .stuck import end_overdue_workers
+from .stuck import end_overdue_workers, kill_late
 
 _KILLED_S = 1.0  # what was killed should be reaped by then
 
@@ -166,19 +165,12 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
         return state, actions
     done: list[Action] = [*actions]
     if stop.stage is StopStage.ASKED and state.slots:
-        # Who was given no time has missed nothing; what it is running is reported all the same.
         had_time = state.policy.stop_s > 0 or state.phase is Phase.QUITTING
         late = [slot for slot in state.slots if slot.pid and slot.phase is not SlotPhase.KILLED]
         for slot in late:
-            done += [
-                Say(
-                    "warning" if had_time else "debug",
-                    f"Worker {slot.number} (pid {slot.pid}) has not finished in time; it is killed",
-                ),
-                ReportRunning(slot.number, slot.pid),
-                SignalWorker(slot.pid, "KILL"),
-            ]
-            state = state.with_slot(slot.entering(SlotPhase.KILLED, now))
+            slot, killed = kill_late(slot, "has not finished in time", had_time, now)
+            state = state.with_slot(slot)
+            done += killed
         stop = replace(stop, stage=StopStage.WORKERS_KILLED, killed=stop.killed + len(late))
     elif stop.stage is not StopStage.TEMPLATES_KILLED:
         done += [KillTemplate(one.number, one.pid) for one in state.templates_alive() if one.pid]

@@ -38,14 +38,17 @@ def _look_at(state: Arbiter, slot: Slot, alive_at: float | None, now: float) -> 
     if slot.phase is SlotPhase.ABORTING and age_s > ABORT_S:
         return slot.entering(SlotPhase.KILLED, now), (SignalWorker(slot.pid, "KILL"),)
     if slot.phase is SlotPhase.RETIRING and age_s > policy.graceful_s:
-        sentence = f"Worker {slot.number} (pid {slot.pid}) has not retired within graceful_timeout; it is killed"
-        return slot.entering(SlotPhase.KILLED, now), (
-            # Who was given no time has missed nothing; what it is running is reported all the same.
-            Say("warning" if policy.graceful_s else "debug", sentence),
-            ReportRunning(slot.number, slot.pid),
-            SignalWorker(slot.pid, "KILL"),
-        )
+        return kill_late(slot, "has not retired within graceful_timeout", policy.graceful_s > 0, now)
     return slot, ()
+
+
+def kill_late(slot: Slot, why: str, had_time: bool, now: float) -> tuple[Slot, tuple[Action, ...]]:
+    """Who was given no time to end has missed nothing; what it is running is reported all the same."""
+    return slot.entering(SlotPhase.KILLED, now), (
+        Say("warning" if had_time else "debug", f"Worker {slot.number} (pid {slot.pid}) {why}; it is killed"),
+        ReportRunning(slot.number, slot.pid),
+        SignalWorker(slot.pid, "KILL"),
+    )
 
 
 def _abort(state: Arbiter, slot: Slot, why: str, now: float) -> tuple[Slot, tuple[Action, ...]]:

@@ -10,8 +10,8 @@ from workbench import Bench
 
 from paste_unicorn.http.request import RequestLine
 from paste_unicorn.http.response import CONTINUE, ResponseHeads
+from paste_unicorn.workers.asking import Question
 from paste_unicorn.workers.connection import Connection
-from paste_unicorn.workers.thread_clients import Question
 from paste_unicorn.wsgi.gateway import Answering, Response, respond
 
 LINE = RequestLine(b"GET / HTTP/1.1", "GET", "/", "/", "", True, None, "origin")

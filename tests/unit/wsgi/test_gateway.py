@@ -12,7 +12,8 @@ import pytest
 from paste_unicorn.http.request import RequestLine
 from paste_unicorn.http.response import ResponseHeads
 from paste_unicorn.wsgi.file_wrapper import FileRegion, FileWrapper
-from paste_unicorn.wsgi.gateway import Answering, GatewayError, Response, respond
+from paste_unicorn.wsgi.gateway import Answering, Response, respond
+from paste_unicorn.wsgi.mistakes import GatewayError
 
 DATE = b"Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
 PLAIN = [("Content-Type", "text/plain")]
