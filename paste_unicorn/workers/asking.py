@@ -50,12 +50,12 @@ class Question:
 class _Beginning:
     """Of an answer. It knows nothing of it, which knows this: they would wait for the collector of cycles."""
 
-    def __init__(self, also_told: Callable[[], bool] | None) -> None:
+    def __init__(self, also_told: Callable[[bool], bool] | None) -> None:
         self.lock = threading.Lock()
         self.was_seen = False
         self._also_told = also_told
 
-    def note(self) -> bool:
+    def note(self, said_all: bool) -> bool:
         with self.lock:
             self.was_seen = True
-        return self._also_told is None or self._also_told()
+        return self._also_told is None or self._also_told(said_all)

@@ -23,8 +23,6 @@ from .incoming import SMALL_BODY, Incoming
 
 monotonic = time.monotonic
 
-DRAIN_LIMIT = 262144  # bytes of a body that the application left unread which are read to keep the connection
-
 RunRequest = Callable[[Connection, Head, IO[bytes], int], None]
 
 

@@ -17,7 +17,7 @@ from io import BytesIO
 from ..http.parser import HeadParser
 from ..http.refusals import HEAD_TIMEOUT, Refused
 from ..wsgi.gateway import Response
-from .bodies import DRAIN_LIMIT, Bodies, BodyRules, RunRequest
+from .bodies import Bodies, BodyRules, RunRequest
 from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRITING, ClientGone, Connection
 from .deadlines import Deadlines
 from .exchange import Exchange
@@ -240,10 +240,10 @@ class Clients:
             connection.linger = True
         if incoming is not None:
             incoming.discard()
-            if incoming.cut_off or incoming.abandoned or incoming.broken or incoming.remaining > DRAIN_LIMIT:
+            if incoming.is_unusable or incoming.is_too_long:
                 connection.close_when_sent = True
             elif not connection.close_when_sent:
-                incoming.drain(DRAIN_LIMIT)
+                incoming.drain()
         self.settle(connection)
 
     def settle(self, connection: Connection) -> None:

@@ -284,7 +284,7 @@ class Exchange:
         response.head_sent = response.complete = True
         response.body_sent = _body_size(page)
         if response.before_head is not None:
-            response.before_head()
+            response.before_head(True)
         try:
             connection.send(page)
         except ClientGone:
@@ -339,10 +339,10 @@ class _Noted(Response):
     __slots__ = ()
     _sink: Connection
 
-    def _start_stream(self) -> bytes:
+    def _start_stream(self, size: int) -> bytes:
         connection = self._sink
         connection.half_closed = connection.half_closed or connection.has_ended()
-        return super()._start_stream()
+        return super()._start_stream(size)
 
 
 def _is_departure(error: BaseException | None, connection: Connection) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STRAIGHT_SIZE = 16384  # bytes of which the framing must know that they are the body's own, or they are read with it
 TURNS = 16  # so often may be read without a wait, before others have their turn
 OVER = "wsgi.input was read after its request had been answered"
+DRAIN_LIMIT = 262144  # bytes of a body that the application left unread which are read to keep the connection
 SMALL_BODY = 65536  # bytes: a sized body up to this arrives whole before the application runs
 
 
@@ -78,11 +79,6 @@ class Incoming:
         self.continue_expected = continue_expected  # the client may be waiting for 100 (RFC 9110 §10.1.1)
         self.abandoned = False  # it was answered without having been told to go on: it may send its body or not
         self.detached = False  # the request is over: what the application has kept of its input reads nothing any more
-
-    @property
-    def remaining(self) -> int:
-        """Bytes that are still to come; -1 when that is not known."""
-        return self.length - self.received if self.length >= 0 else -1
 
     def spool(self, in_memory: int, directory: str | None) -> None:
         """Collect the body in a seekable file, which goes to disk beyond `in_memory` bytes."""
@@ -152,12 +148,25 @@ class Incoming:
         pieces.clear()
         return piece
 
-    def answer_begins(self) -> bool:
-        """The head of the answer leaves, after which no 100 may; whether the connection can still be kept."""
+    def answer_begins(self, said_all: bool) -> bool:
+        """The head of the answer leaves, after which no 100 may; whether the connection can still be kept.
+
+        Where the application has said all, it reads no more.
+        """
         if self.continue_expected:
             self.continue_expected = False
             self.abandoned = True
-        return not (self.abandoned or self.broken or self.cut_off)
+        return not (self.is_unusable or (said_all and self.is_too_long))
+
+    @property
+    def is_unusable(self) -> bool:
+        """Whether nobody can tell where the next request begins."""
+        return self.abandoned or self.broken or self.cut_off
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether more is known to come than is read for nobody."""
+        return self.length - self.received > DRAIN_LIMIT
 
     def cut(self) -> None:
         """The client ended its side too early: what came can be read, and then the error."""
@@ -264,9 +273,9 @@ class Incoming:
         if self._connection.response is not None:
             self._connection.response.note_told()
 
-    def drain(self, limit: int) -> None:
-        """From now on the rest is only read to be thrown away, up to `limit` bytes."""
-        self._limit = self.received + limit
+    def drain(self) -> None:
+        """From now on the rest is only read to be thrown away, up to a limit."""
+        self._limit = self.received + DRAIN_LIMIT
 
     def give_up(self) -> None:
         """No more of it is read: the shared page says so."""

@@ -286,7 +286,7 @@ class Overtime:
                 run.page = run.unsent = self._exchange.page(OVERTIME, response.is_head)
                 response.head_sent = True
                 if response.before_head is not None:
-                    response.before_head()
+                    response.before_head(True)
         self._send_more(run)
         what = "its answer had begun" if run.had_begun else "it is answered with 504"
         self._log(

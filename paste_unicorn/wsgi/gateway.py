@@ -85,7 +85,8 @@ class Response:
         self.failure: BaseException | None = None  # what the application, or the sink, raised
         self.close_failure: BaseException | None = None  # what the iterable's close() raised
         self.complaint: str | None = None  # a wrong Content-Length that was put right
-        self.before_head: Callable[[], bool] | None = None  # told when the head leaves; may the connection be kept?
+        # Told when the head leaves, and whether the application has said all by then; may the connection be kept?
+        self.before_head: Callable[[bool], bool] | None = None
         self.told: tuple[int, ...] = ()  # threads, or greenlets, that only clean up: see `note_told`
         self._framing = _NOT_STREAMED
 
@@ -169,7 +170,7 @@ class Response:
         """
         if self.head_sent:
             raise GatewayError("the answer has begun: its connection can't be taken over any more")
-        self._settle_keep()
+        self._settle_keep(said_all=False)
         self.prepared = SWITCHED
         self.head_sent = self.complete = self.flawed = True
         self.keep = False
@@ -218,21 +219,21 @@ class Response:
             self.complaint = f"Content-Length said {said}, the body has {length} bytes"
             self.flawed = True
             prepared = self.prepared = self._answering.heads.without_length(prepared)
-        self._settle_keep()
+        self._settle_keep(said_all=True)
         return prepared
 
-    def _settle_keep(self) -> None:
+    def _settle_keep(self, said_all: bool) -> None:
         """The head is about to leave, and with it the promise of another answer."""
-        may_keep = self.before_head is None or self.before_head()  # called in any case
+        may_keep = self.before_head is None or self.before_head(said_all)  # called in any case
         if self._answering.closing or not may_keep:
             self.keep = False
 
-    def _start_stream(self) -> bytes:
-        """The head of a body of which only the beginning is known."""
+    def _start_stream(self, size: int) -> bytes:
+        """The head of a body of which only the beginning is known: so many bytes."""
         prepared = self.prepared
         if prepared is None:
             raise GatewayError("a part of the body came before start_response was called")
-        self._settle_keep()
+        self._settle_keep(said_all=size == prepared.content_length)
         self._framing = framing = frame(prepared, self._line.http11, self.is_head, self.keep, None)
         self.keep = framing.keep
         self.head_sent = True
@@ -243,7 +244,7 @@ class Response:
         """Send a part of the body, or what of it may be sent; whether the client has all now that it will be given."""
         if not isinstance(data, bytes):
             raise not_bytes(data)
-        head = b"" if self.head_sent else self._start_stream()
+        head = b"" if self.head_sent else self._start_stream(len(data))
         framing = self._framing
         is_enough = False
         if framing.how == NO_BODY:

@@ -270,3 +270,13 @@ def test_where_keepalive_is_0_each_answer_says_that_it_is_the_last(worker_class:
                     answer = client.read_answer()
                     assert tokens(answer.all("Connection")) == ["close"], name
                     client.expect_end()
+
+
+def test_an_answer_that_leaves_too_much_of_a_body_unread_says_that_the_connection_ends(server: Server) -> None:
+    """A proxy may put somebody's next request on a connection that promises to stay."""
+    with server.connect() as client:
+        client.send(post(b"Content-Length: 1000000", body=b"x", target=b"/ignore"))
+        answer = client.read_answer()
+        assert (answer.body, answer.closes) == (b"ignored\n", True)
+        client.send(b"x" * 999_999)
+        client.expect_end()

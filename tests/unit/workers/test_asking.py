@@ -87,8 +87,8 @@ def test_who_was_to_be_told_of_the_beginning_is_told_too(bench: Bench) -> None:
     _, connection = bench.worker().client()
     told = []
     connection.response = response = asked(connection)[0]
-    response.before_head = lambda: bool(told.append("begun"))
+    response.before_head = lambda said_all: bool(told.append(f"begun {said_all}"))
     Question(connection, response, 0.0)
     whole(response)
-    assert told == ["begun"]
+    assert told == ["begun True"]
     assert not response.keep
