@@ -7,13 +7,12 @@ import fcntl
 import signal
 import termios
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.board import wait_until_it_leaves
 from support.client import Address, Client, Closed, request_bytes
 from support.gates import Gate, client_of, kept_busy, pid_of
-from support.processes import is_alive, send_signal
+from support.processes import is_alive, open_files, send_signal
 from support.server import Server, serve, wait_for
 
 BODY_HALF = 5
@@ -358,5 +357,5 @@ def test_template_has_no_epoll_that_its_workers_would_share(two_workers: Server)
         lambda: found if len(found := two_workers.titled("unicorn: template")) == 1 else [],
         "workers have titles of their own",
     )
-    links = [str(path.readlink()) for path in Path(f"/proc/{template.pid}/fd").iterdir()]
+    links = open_files(template.pid)
     assert not any("eventpoll" in link for link in links), links
