@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from integration.conftest import Sample, documented, opened
+from integration.conftest import Sample, documented
 from support.client import Answer
 from support.ports import free_port
+from support.processes import open_files
 from support.server import Server, serve
 
 GEARBOX = str(Path(sys.executable).parent / "gearbox")
@@ -148,7 +149,7 @@ def test_hooks_of_the_fork_safety_page_keep_connections_of_the_warm_up_from_work
         log = server.wait_for_log("Serving ")
         assert "GET /demo: 200 in " in log
         workers = [process.pid for process in server.titled("unicorn: worker")]
-        shared = [opened(pid, project / "devdata.db") for pid in workers]
+        shared = [open_files(pid).count(str(project / "devdata.db")) for pid in workers]
         assert shared == ([0, 0] if hooks else [1, 1])
         if hooks:
             visit(server)

@@ -20,7 +20,8 @@ def how_it_ended(server: Server, target: str) -> str:
 
     def lines() -> list[dict[str, str]]:
         text = (server.directory / "access.log").read_text()
-        return [found for found in map(json.loads, text.splitlines()) if found["path"] == target]
+        whole, _, _ = text.rpartition("\n")  # behind that is a line that is being written
+        return [found for found in map(json.loads, whole.splitlines()) if found["path"] == target]
 
     return wait_for(lines, f"a line for {target}")[-1]["how"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.cgroups import limited
+from support.checks import ask_each_worker
 from support.client import request_bytes
 from support.load import allow_descriptors, good_clients
 from support.processes import send_signal
@@ -36,6 +37,11 @@ def few_descriptors(pid: int, spare: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
+def have_all_threads(server: Server) -> None:
+    """Workers that have answered have their threads, too: they start them when they have been called ready."""
+    ask_each_worker(server, "/pid")
+
+
 def tasks(group: Path) -> int:
     """Processes and threads in it."""
     return int((group / "pids.current").read_text())
@@ -47,6 +53,7 @@ def tasks(group: Path) -> int:
 def test_a_fork_that_fails_is_tried_again_more_and_more_slowly_until_there_is_room() -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
+        have_all_threads(server)
         everyone = [process.pid for process in server.processes()]
         victim = pids(server, "worker")[0]
         with limited("pids", "max", everyone) as group:
@@ -65,6 +72,7 @@ def test_a_fork_that_fails_is_tried_again_more_and_more_slowly_until_there_is_ro
 def test_a_reload_for_which_there_are_no_processes_leaves_what_serves() -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
         server.wait_for_log("[INFO] Serving ")
+        have_all_threads(server)
         everyone = [process.pid for process in server.processes()]
         with limited("pids", "max", everyone) as group:
             running = tasks(group)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 
 import pytest
-from support.processes import send_signal
+from support.processes import send_signal, standing_still
 from support.server import Server, serve, wait_for
 
 FACTORY = "paste.app_factory = support.supervised:make_app"
@@ -90,8 +90,10 @@ def loaded(server: Server) -> dict[str, object]:
 
 def next_generation(server: Server) -> dict[str, object]:
     """What the exec'ed template has loaded."""
-    for title in ("unicorn: template", "unicorn: worker"):
-        send_signal(wait_for(lambda title=title: server.titled(title), title)[0].pid, signal.SIGKILL)
+    (template,), (worker,) = server.titled("unicorn: template"), server.titled("unicorn: worker")
+    with standing_still([template.pid]):  # or it would fork the next worker, or that of the next one take another slot
+        for process in (worker, template):
+            send_signal(process.pid, signal.SIGKILL)
 
     def has_come() -> bool:
         return any(process.title.endswith(" g2") for process in server.titled("unicorn: worker"))

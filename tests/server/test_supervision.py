@@ -104,7 +104,7 @@ def test_the_workers_of_a_killed_template_go_on_until_those_of_the_next_one_are_
     hang = tmp_path / "hang"
     ini = (
         "[DEFAULT]\ncolour = blue\n"
-        "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\n"
+        "[server:main]\nuse = egg:gunicorn#main\nbind = 127.0.0.1:{port}\nworkers = 2\nkeepalive = 60\n"
         f"[app:other]\npaste.app_factory = support.supervised:make_app\ngiven = %(thing)s\nhang_if = {hang}\n"
     )
     with serve(ini, args=["-n", "other", "thing=nail"]) as server:
@@ -280,11 +280,15 @@ def test_a_foreign_child_of_the_arbiter_is_reaped_quietly() -> None:
         for worker in workers(server):  # so that it becomes the arbiter's
             kill(worker)
         wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the foreign child to be reaped")
-        assert not re.search(rf"\b{pid}\b", server.log_text())
+        # A year, a time or a port may look the same.
+        assert not re.search(rf"(?<![\w:.+-]){pid}(?![\w:-])", server.log_text())
 
 
 def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp_path: Path) -> None:
-    with two_workers(timeout="3", **GIVES_TIME) as server:
+    # Alone: one beside it that stands still for so long, on a busy machine, would be told as well.
+    with serve(settings={"workers": "1", "timeout": "3", **GIVES_TIME}, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        (stuck,) = workers(server)
         occupy(server, "/grind?", tmp_path)
         log = server.wait_for_log("was killed by SIGKILL")
         lines = [line for line in log.splitlines() if "[ERROR]" in line]
@@ -296,7 +300,7 @@ def test_a_stuck_worker_tells_its_tracebacks_and_its_request_and_is_replaced(tmp
         frames = [line for line in behind if line.startswith("  File ")]
         assert any("in do_grind" in frame for frame in frames)
         assert any("most recent call first" in line for line in behind[: behind.index(frames[0])])
-        wait_for(lambda: len(workers(server)) == 2, "the replacement")
+        wait_for(lambda: workers(server) not in ([], [stuck]), "the replacement")
         assert server.get("/pid").status == 200
 
 
@@ -316,7 +320,7 @@ def test_an_idle_worker_is_never_overdue() -> None:
 
 
 def test_a_slow_request_within_timeout_is_not_disturbed() -> None:
-    with two_workers(timeout="4") as server:
+    with two_workers(timeout="8") as server:
         assert server.get("/sleep?s=2").body == b"slept"
         assert "no progress" not in server.log_text()
 

@@ -31,7 +31,7 @@ class Kill(NamedTuple):
 class Cost(NamedTuple):
     """What the kills of a run cost."""
 
-    under_way: int  # requests of connections that were made before their worker was killed, and not used before
+    under_way: int  # requests of connections that the killed worker held, and had not answered on
     held: int  # kept connections that a killed worker held
     unexplained: list[str]  # what no kill accounts for
     slowest_end_s: float  # between a kill and the moment when a client of that worker saw it
@@ -65,7 +65,7 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
     """Hold every event against the kills. `within_s`: so soon a client must see the end.
 
     The application's answers end in the pid of the process that gave them, so the last answer on a connection says
-    whose it is.
+    whose it is, unless that one was busy and has passed it on since: who held it then is known by its port.
     """
     kills = list(kills)
     killed = {str(one.pid): one.at for one in kills}
@@ -76,7 +76,7 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
         for event in counts.events:
             at = killed.get(event.body.rpartition(" ")[2])
             if at is None:
-                at = _kill_under_a_first_request(event, kills, within_s)
+                at = _kill_under_a_request(event, kills, within_s)
                 under_way += at is not None
             else:
                 held += 1
@@ -87,9 +87,9 @@ def cost_of(report: Report, kills: Iterable[Kill], within_s: float) -> Cost:
     return Cost(under_way, held, unexplained, slowest_s)
 
 
-def _kill_under_a_first_request(event: Event, kills: Iterable[Kill], within_s: float) -> float | None:
-    """The kill of who held a connection while the first request on it was under way; a later one would be no excuse."""
-    if event.body or not event.what.startswith("failed"):
+def _kill_under_a_request(event: Event, kills: Iterable[Kill], within_s: float) -> float | None:
+    """The kill of who held a connection while a request on it was under way; a later one would be no excuse."""
+    if not event.what.startswith("failed"):
         return None
     struck = (one.at for one in kills if event.port in one.held)
     return next((at for at in struck if event.began <= at <= event.at <= at + within_s), None)
