@@ -188,11 +188,11 @@ class Worker:
 
     def _leave(self) -> None:
         assert self._loop is not None
-        self._slot.set_state(State.RETIRING)
         if self._orders.scoreboard.stopping:
             self._loop.drain()
         else:
             self._loop.retire()
+        self._slot.set_state(State.RETIRING)
 
     def _on_quit(self, number: int, frame: FrameType | None) -> None:
         self.end(EXIT_OK, "worker_int")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from support.ports import free_port
+from support.processes import open_files
 
 TOP = Path(__file__).resolve().parents[2]
 SAMPLES = TOP / "sample_configs"
@@ -26,8 +26,7 @@ def documented(page: str, name: str) -> str:
 
 def opened(pid: int, path: Path) -> int:
     """How many descriptors of the process are this file."""
-    folder = Path(f"/proc/{pid}/fd")
-    return sum(os.readlink(folder / name) == str(path) for name in os.listdir(folder))
+    return open_files(pid).count(str(path))
 
 
 class Sample(NamedTuple):
