@@ -52,6 +52,12 @@ def state(server: Server) -> dict[str, Any]:
     return found
 
 
+def at_rest(server: Server) -> dict[str, Any]:
+    """The state when nothing is left of tests before: streams whose readers have gone may need a moment to notice."""
+    wait_for(lambda: state(server)["running"] == 0, "nothing to run")
+    return state(server)
+
+
 def settled(server: Server, before: dict[str, Any], closed: int = 0) -> None:
     """Wait until nothing is left of what was going on: requests, descriptors, iterables, greenlets."""
 
@@ -88,11 +94,11 @@ def test_a_hundred_requests_sleep_at_once(server: Server) -> None:
 
 
 def test_what_is_published_wakes_everybody_who_waits_for_it(server: Server) -> None:
-    before, seen = (state(server)[name] for name in ("running", "news"))
+    seen = at_rest(server)["news"]
     with clients(server, 100) as pollers:
         for client in pollers:
             client.send(get(f"news?seen={seen}"))
-        wait_for(lambda: state(server)["running"] == before + 100, "all of them wait")
+        wait_for(lambda: state(server)["running"] == 100, "all of them wait")
         server.get("/publish?text=now")
         for client in pollers:
             assert json.loads(client.read_answer().body) == ["now"]
@@ -145,6 +151,7 @@ def test_a_process_that_the_application_forks_and_that_waits_answers_nobody(
     server: Server, log_start: int, tmp_path: Path
 ) -> None:
     """The hub goes on in it, and so do the other greenlets: their answers are their parent's."""
+    at_rest(server)
     pid = server.get("/pid").body
     with clients(server, 20) as sleepers, clients(server, 10) as uploaders, server.connect() as reader:
         for client in uploaders:
@@ -212,6 +219,7 @@ def test_a_body_is_read_while_it_arrives_and_answered_at_the_same_time(server: S
 
 def test_slow_uploads_keep_nobody_waiting(server: Server) -> None:
     size = 300_000
+    at_rest(server)
     with clients(server, 30) as uploaders:
         for client in uploaders:
             client.send(request_bytes("POST", "/upload", [("Content-Length", str(size))]) + b"x" * 1000)
@@ -229,7 +237,7 @@ def test_slow_uploads_keep_nobody_waiting(server: Server) -> None:
 @pytest.mark.parametrize("target", STREAMS)
 def test_a_stream_is_closed_when_its_client_goes(server: Server, log_start: int, target: str, how: str) -> None:
     """Whatever the application is doing then: sleeping for an hour, or sending to a client that reads nothing."""
-    before = state(server)
+    before = at_rest(server)
     with clients(server, 20) as readers:
         for client in readers:
             client.send(get(target))
@@ -245,7 +253,7 @@ def test_a_stream_is_closed_when_its_client_goes(server: Server, log_start: int,
 def test_who_goes_in_the_middle_of_an_upload_is_told_to_the_application_and_leaves_nothing(
     server: Server, log_start: int, how: str
 ) -> None:
-    before = state(server)
+    before = at_rest(server)
     with clients(server, 30) as uploaders:
         for client in uploaders:
             client.send(request_bytes("POST", "/upload", [("Content-Length", "300000")]) + b"x" * 70_000)
@@ -258,7 +266,7 @@ def test_who_goes_in_the_middle_of_an_upload_is_told_to_the_application_and_leav
 
 
 def test_who_resets_a_request_that_sleeps_leaves_nothing(server: Server, log_start: int) -> None:
-    before = state(server)
+    before = at_rest(server)
     with clients(server, 30) as sleepers:
         for client in sleepers:
             client.send(get("sleep?s=3600"))
@@ -270,7 +278,7 @@ def test_who_resets_a_request_that_sleeps_leaves_nothing(server: Server, log_sta
 
 
 def test_other_requests_go_on_while_clients_come_and_go(server: Server, log_start: int) -> None:
-    before = state(server)
+    before = at_rest(server)
     with clients(server, 10) as sleepers:
         for client in sleepers:
             client.send(get("sleep?s=2"))
@@ -293,14 +301,15 @@ def test_other_requests_go_on_while_clients_come_and_go(server: Server, log_star
 
 def test_no_more_than_worker_connections_are_there_at_once(worker_class: str) -> None:
     settings = {"workers": "1", "worker_class": worker_class, "worker_connections": "10", "handoff": "off"}
-    with (
-        serve(settings=settings, app=APPLICATION) as server,
-        clients(server, 10) as streams,
-        server.connect(timeout_s=20.0) as waiting,
-    ):
-        for client in streams:
+    with serve(settings=settings, app=APPLICATION) as server, contextlib.ExitStack() as stack:
+        streams = []
+        # One after the other: while somebody waits for a place, who has not asked yet would give way.
+        for _ in range(10):
+            client = stack.enter_context(server.connect())
             client.send(get("stream"))
             client.read_head()
+            streams.append(client)
+        waiting = stack.enter_context(server.connect(timeout_s=20.0))
         waiting.send(get("ready"))
         assert waiting.is_silent()
         streams[0].reset()
@@ -352,8 +361,9 @@ def test_a_reload_lets_requests_sleep_on_and_passes_on_who_is_idle(own_server: S
         for client in sleepers:
             answer = client.read_answer()
             assert (answer.body, answer.closes) == (b"slept", False)
+        # At once, but for those whose answer came before their worker was told to go.
         for client in sleepers:
-            assert int(body(client, "pid")) != pid
+            wait_for(lambda client=client: int(body(client, "pid")) != pid, "it is passed on")  # type: ignore[misc]
         assert is_alive(pid)
         stream.reset()
         wait_for(lambda: not is_alive(pid), "the older worker is gone")

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.client import request_bytes
+from support.client import BadAnswer, request_bytes
 from support.gates import Gate, pid_of
+from support.processes import standing_still
 from support.server import Server, serve, wait_for
 
 THREADS = 3
@@ -62,16 +63,22 @@ def test_time_goes_on_for_others_while_slow_requests_come_one_after_the_other() 
     settings = {"workers": "1", "worker_class": "threads", "threads": "4", "keepalive": "3", "header_timeout": "3"}
     app = "paste.app_factory = support.waiting:make_app"
     over = threading.Event()
-    with serve(settings=settings, app=app) as server, server.connect() as idle, server.connect() as half:
-        pid_of(idle)
-        half.send(b"GET / HTTP/1.1\r\nHost: loc")
+    with serve(settings=settings, app=app) as server, contextlib.ExitStack() as stack:
+        # Their bytes are there when they are accepted, however long we stand still after connecting.
+        with standing_still(process.pid for process in server.titled("unicorn: worker")):
+            idle, half = (stack.enter_context(server.connect()) for _ in range(2))
+            idle.send(request_bytes("GET", "/pid"))
+            half.send(b"GET / HTTP/1.1\r\nHost: loc")
+        assert not idle.read_answer().closes
 
         def ask_again_and_again() -> None:
-            with server.connect() as busy:
-                while not over.is_set():
-                    busy.send(request_bytes("GET", "/sleep?s=0.02"))
-                    busy.read_answer()
-                    time.sleep(0.005)
+            while not over.is_set():
+                # Who stands still for longer than `keepalive` connects again.
+                with contextlib.suppress(OSError, BadAnswer), server.connect() as busy:
+                    while not over.is_set():
+                        busy.send(request_bytes("GET", "/sleep?s=0.02"))
+                        busy.read_answer()
+                        time.sleep(0.005)
 
         thread = threading.Thread(target=ask_again_and_again)
         thread.start()

@@ -134,11 +134,13 @@ def stop(pids: Iterable[int]) -> None:
 
 @contextlib.contextmanager
 def standing_still(pids: Iterable[int]) -> Iterator[None]:
-    """These processes do nothing meanwhile."""
+    """These processes do nothing meanwhile. Who was stopped first, as an arbiter that watches the others, is the last
+    to wake: between two signals we may stand still ourselves.
+    """
     stopped = list(pids)
     try:
         stop(stopped)
         yield
     finally:
-        for pid in stopped:
+        for pid in reversed(stopped):
             send_signal(pid, signal.SIGCONT)
