@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from workbench import REQUEST, Bench, Worker
+from workbench import REQUEST, Bench, Worker, connect
 
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
 from paste_unicorn.workers.watcher import NAME, STUCK_TICKS
@@ -128,7 +128,7 @@ def test_who_waits_in_the_batch_behind_it_or_has_just_been_accepted_is_served_to
     batched, _ = worker.client()
     slow.sendall(SLOW)
     batched.sendall(REQUEST)
-    with socket.create_connection(listener.sock.getsockname()) as fresh:
+    with connect(listener) as fresh:
         fresh.sendall(REQUEST)
         with free(bench), running(worker, site):
             assert site.begun.wait(10)
