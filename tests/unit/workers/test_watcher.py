@@ -76,8 +76,8 @@ def running(worker: Worker, site: Site) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def free(bench: Bench) -> Iterator[Worker]:
-    worker = bench.worker(Site("free"))
+def free(bench: Bench, **options: Any) -> Iterator[Worker]:
+    worker = bench.worker(Site("free"), **options)
     with worker.running():
         yield worker
 
@@ -201,7 +201,7 @@ def test_an_application_that_computes_is_relieved_too_and_keeps_its_switch_inter
     spinning, _ = worker.client()
     client, _ = worker.client()
     before = sys.getswitchinterval()
-    with free(bench), running(worker, site):
+    with free(bench, gives=False), running(worker, site):  # one watcher, as there is in a process with its interval
         spinning.sendall(b"GET /spin HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert site.begun.wait(10)
         client.sendall(REQUEST)
@@ -325,8 +325,8 @@ def test_the_watcher_of_an_idle_worker_is_parked_and_a_request_wakes_it(bench: B
 def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
     bench.board.workers = 1
     worker = bench.worker(Site("one"))
+    client, _ = worker.client()
     with worker.running():
-        client, _ = worker.client()
         client.sendall(REQUEST)
         assert answer(client) == b"one"
         assert not worker.watcher.started
@@ -337,8 +337,8 @@ def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
         (thread,) = watchers() - before
         assert thread.daemon
     silent = bench.worker(Site("two"), gives=False)
+    client, _ = silent.client()
     with silent.running():
-        client, _ = silent.client()
         client.sendall(REQUEST)
         assert answer(client) == b"two"
         assert not silent.watcher.started
