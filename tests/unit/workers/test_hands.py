@@ -197,7 +197,8 @@ class Run:
             _call_as_the_gateway_does()(self._application, self._site.over)
         except BaseException as error:
             hand.let_go()
-            self.ended_by = type(error)
+            # Where it hits a `with` of `threading` that has let go of its lock, that ends in an error of its own.
+            self.ended_by = Interruption if isinstance(error.__context__, Interruption) else type(error)
         self.is_over = True
 
     def interrupt(self, even_if_busy: bool) -> None:

@@ -356,6 +356,7 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
     workers = [bench.worker(application) for _ in range(2)]
     clients = [worker.client()[0] for worker in workers for _ in range(4)]
     wrong: list[bytes] = []
+    has_all: list[int] = []
 
     def ask(client: socket.socket, name: int) -> None:
         for number in range(25):
@@ -364,6 +365,7 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
             said = answer(client)
             if said != text.encode():
                 wrong.append(said)
+        has_all.append(name)
 
     with workers[0].running(), workers[1].running():
         asking = [threading.Thread(target=ask, args=(client, n)) for n, client in enumerate(clients)]
@@ -372,4 +374,5 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
         for thread in asking:
             thread.join(60)
     assert wrong == []
+    assert sorted(has_all) == list(range(len(clients)))
     assert sum(worker.slot.counters[HANDED_OFF] for worker in workers) > 0
