@@ -146,6 +146,8 @@ def _names_of_its_call(frame: FrameType) -> set[str]:
     code, at = frame.f_code, frame.f_lasti
     if code is _WAIT:
         return {"wait"}  # which acquires a lock of its own, and knows that this may be interrupted
+    if at < 0:  # before its first instruction, where Python 3.10 lets other threads in
+        return set()
     lines = {start: line for start, _, line in code.co_lines() if start <= at}
     first = lines[max(lines)] or 0
     names: set[str] = set()

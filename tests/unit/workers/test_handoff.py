@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
-from workbench import DEADLINES, REQUEST, Bench, Worker, readable_fds
+from workbench import DEADLINES, REQUEST, Bench, Worker, connect, readable_fds
 
 from paste_unicorn.process import fork
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
@@ -401,7 +401,7 @@ def test_a_worker_that_accepts_its_last_connection_stops_receiving(bench: Bench)
     worker = bench.worker(listeners=[listener], max_connections=1)
     bench.board.room_at = time.monotonic() + 60  # a sibling has room, however long this takes
     worker.handoff.watch()
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker._shared(listener.sock.fileno(), time.monotonic())
         assert len(worker.clients.by_fd) == 1
         assert not worker.handoff.watching
@@ -474,7 +474,7 @@ def test_a_connection_never_gets_the_number_of_a_standard_stream(bench: Bench, c
     giver = bench.worker()
     taker = bench.worker(listeners=[listener])
     clients = give_many(giver, 1, False)
-    clients.append(socket.create_connection(listener.sock.getsockname()))
+    clients.append(connect(listener))
 
     def receive() -> None:
         os.close(closed)
@@ -513,7 +513,7 @@ def test_what_wakes_a_worker_is_taken_before_its_applications_run(bench: Bench) 
     client, _ = taker.client()
     client.sendall(REQUEST)
     _clients = give_many(giver, 2, False)
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         taker.worker.serve()
     assert counts[0] == 4
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
-from workbench import REQUEST, Bench, Worker
+from workbench import REQUEST, Bench, Worker, connect, wait_for_events
 
 from paste_unicorn.scoreboard import ANSWERED_BEFORE_RETIRING, HANDED_OFF
 from paste_unicorn.workers import leaving
@@ -99,7 +100,7 @@ def test_what_looked_like_a_retirement_may_turn_out_to_be_a_stop(bench: Bench) -
     worker.worker.retire()
     step(worker, time.monotonic())
     assert not worker.clients.by_fd
-    with socket.create_connection(listener.sock.getsockname()) as fresh:
+    with connect(listener) as fresh:
         step(worker, time.monotonic())
         assert not worker.clients.by_fd, "siblings have the listeners"
         bench.board.stopping = True
@@ -108,6 +109,8 @@ def test_what_looked_like_a_retirement_may_turn_out_to_be_a_stop(bench: Bench) -
         assert len(worker.clients.by_fd) == 2
         fresh.sendall(REQUEST)
         client.sendall(REQUEST)
+        for connection in worker.clients.by_fd.values():
+            wait_for_events(connection.sock, select.POLLIN)
         worker.worker.serve()
         for one in (fresh, client):
             one.settimeout(10)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from workbench import REQUEST, Bench
+from workbench import REQUEST, Bench, connect
 
 from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.loop import READABLE
@@ -119,7 +119,7 @@ def test_a_worker_that_drains_accepts_without_being_told(bench: Bench) -> None:
     """An event may have gone to a sibling that has left."""
     listener = bench.listener()
     worker = bench.worker(listeners=[listener])
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker.drain()
         worker.worker._look_around(time.monotonic(), [])
         assert len(worker.clients.by_fd) == 1
@@ -131,7 +131,7 @@ def test_a_worker_that_drains_makes_room_for_what_is_still_to_be_accepted(bench:
     worker = bench.worker(listeners=[listener], max_connections=1)
     client, idle = worker.client()
     idle.phase = Phase.IDLE
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker.drain()
         worker.worker._look_around(time.monotonic(), [])
         assert len(worker.clients.by_fd) == 1
@@ -158,7 +158,7 @@ def test_what_was_accepted_from_a_listener_that_closes_has_an_ordinary_ttl_again
     worker = bench.worker(listeners=[listener])
     bench.board.say_closing()
     listener.sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 2)  # as low as this client passes
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker._shared(listener.sock.fileno(), time.monotonic())
         (connection,) = worker.clients.by_fd.values()
         assert connection.sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == 0
@@ -169,7 +169,7 @@ def test_a_worker_that_is_born_while_a_listener_closes_restores_it_too(bench: Be
     bench.board.say_closing()
     listener.sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 2)
     worker = bench.worker(listeners=[listener])
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker._shared(listener.sock.fileno(), time.monotonic())
         (connection,) = worker.clients.by_fd.values()
         assert connection.sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
-from workbench import DEADLINES, REQUEST, Bench, Worker
+from workbench import DEADLINES, REQUEST, Bench, Worker, connect
 
 from paste_unicorn.process.listener import Listener
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
@@ -53,7 +53,7 @@ def full(bench: Bench, listener: Listener, count: int) -> Worker:
 def accept(worker: Worker, listener: Listener) -> bool:
     """Whether the worker takes one who knocks now."""
     had = set(worker.clients.by_fd.values())
-    with socket.create_connection(listener.sock.getsockname()):
+    with connect(listener):
         worker.worker._shared(listener.sock.fileno(), monotonic())
     return not had >= set(worker.clients.by_fd.values())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
-from workbench import REQUEST, Bench, Worker
+from workbench import REQUEST, Bench, Worker, wait_for_events
 
 from paste_unicorn.workers.connection import Connection
 from paste_unicorn.workers.waited import Door, has_gone
@@ -32,11 +33,14 @@ def test_only_both_sides_closed_or_a_reset_is_gone() -> None:
         client = socket.create_connection(listener.getsockname())
         with listener.accept()[0] as server:
             client.sendall(REQUEST)
+            wait_for_events(server, select.POLLIN)
             assert not has_gone(server.fileno())
             client.shutdown(socket.SHUT_WR)
+            wait_for_events(server, select.POLLRDHUP)
             assert not has_gone(server.fileno())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
+            wait_for_events(server, 0)  # errors are told always
             assert has_gone(server.fileno())
 
 
@@ -67,9 +71,12 @@ def test_time_since_the_last_bytes_is_what_a_request_has_waited(bench: Bench) ->
             door = Door(60.0, worker.worker._exchange, worker.clients.refuse)
             sent_at = time.monotonic()
             client.sendall(REQUEST)
+            wait_for_events(sock, select.POLLIN)
+            assert sock.recv(1000) == REQUEST
             deadline = sent_at + 10
             while door._waited_s(connection) < 0.3:
                 assert time.monotonic() < deadline
             assert time.monotonic() - sent_at > 0.25
             client.sendall(REQUEST)
+            wait_for_events(sock, select.POLLIN)
             assert door._waited_s(connection) < time.monotonic() - sent_at

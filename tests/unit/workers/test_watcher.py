@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from workbench import REQUEST, Bench, Worker
+from workbench import REQUEST, Bench, Worker, connect
 
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
 from paste_unicorn.workers.watcher import NAME, STUCK_TICKS
@@ -76,8 +76,8 @@ def running(worker: Worker, site: Site) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def free(bench: Bench) -> Iterator[Worker]:
-    worker = bench.worker(Site("free"))
+def free(bench: Bench, **options: Any) -> Iterator[Worker]:
+    worker = bench.worker(Site("free"), **options)
     with worker.running():
         yield worker
 
@@ -128,7 +128,7 @@ def test_who_waits_in_the_batch_behind_it_or_has_just_been_accepted_is_served_to
     batched, _ = worker.client()
     slow.sendall(SLOW)
     batched.sendall(REQUEST)
-    with socket.create_connection(listener.sock.getsockname()) as fresh:
+    with connect(listener) as fresh:
         fresh.sendall(REQUEST)
         with free(bench), running(worker, site):
             assert site.begun.wait(10)
@@ -201,7 +201,7 @@ def test_an_application_that_computes_is_relieved_too_and_keeps_its_switch_inter
     spinning, _ = worker.client()
     client, _ = worker.client()
     before = sys.getswitchinterval()
-    with free(bench), running(worker, site):
+    with free(bench, gives=False), running(worker, site):  # one watcher, as there is in a process with its interval
         spinning.sendall(b"GET /spin HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert site.begun.wait(10)
         client.sendall(REQUEST)
@@ -325,8 +325,8 @@ def test_the_watcher_of_an_idle_worker_is_parked_and_a_request_wakes_it(bench: B
 def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
     bench.board.workers = 1
     worker = bench.worker(Site("one"))
+    client, _ = worker.client()
     with worker.running():
-        client, _ = worker.client()
         client.sendall(REQUEST)
         assert answer(client) == b"one"
         assert not worker.watcher.started
@@ -337,8 +337,8 @@ def test_there_is_no_watcher_where_nobody_would_take(bench: Bench) -> None:
         (thread,) = watchers() - before
         assert thread.daemon
     silent = bench.worker(Site("two"), gives=False)
+    client, _ = silent.client()
     with silent.running():
-        client, _ = silent.client()
         client.sendall(REQUEST)
         assert answer(client) == b"two"
         assert not silent.watcher.started
@@ -356,6 +356,7 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
     workers = [bench.worker(application) for _ in range(2)]
     clients = [worker.client()[0] for worker in workers for _ in range(4)]
     wrong: list[bytes] = []
+    has_all: list[int] = []
 
     def ask(client: socket.socket, name: int) -> None:
         for number in range(25):
@@ -364,6 +365,7 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
             said = answer(client)
             if said != text.encode():
                 wrong.append(said)
+        has_all.append(name)
 
     with workers[0].running(), workers[1].running():
         asking = [threading.Thread(target=ask, args=(client, n)) for n, client in enumerate(clients)]
@@ -372,4 +374,5 @@ def test_requests_about_as_long_as_the_watcher_waits_are_all_answered_once(bench
         for thread in asking:
             thread.join(60)
     assert wrong == []
+    assert sorted(has_all) == list(range(len(clients)))
     assert sum(worker.slot.counters[HANDED_OFF] for worker in workers) > 0

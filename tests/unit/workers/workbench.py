@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -199,6 +200,20 @@ class Worker:
             thread.join(10)
             waiting = [(one.phase.name, len(one.buffer)) for one in self.clients.by_fd.values()]
             assert not thread.is_alive(), waiting
+
+
+def connect(listener: Listener) -> socket.socket:
+    """A new client, which waits in the listener's queue by now: its own side is connected a moment before that."""
+    client = socket.create_connection(listener.sock.getsockname(), timeout=10)
+    wait_for_events(listener.sock, select.POLLIN)
+    return client
+
+
+def wait_for_events(sock: RawSocket, events: int) -> None:
+    """Until one of them has arrived: what another end has sent may still be on its way."""
+    waiting = select.poll()
+    waiting.register(sock, events)
+    assert waiting.poll(10_000)
 
 
 def readable_fds(worker: Worker, timeout_s: float = 0) -> set[int]:
