@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.board import wait_until_it_leaves
+from support.gates import Gate
 from support.ports import free_port
 from support.processes import wait_until_gone
 from support.server import Server, command, environment, serve, wait_for
@@ -28,24 +30,29 @@ def begin(server: Server, path: str, tmp_path: Path) -> object:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_graceful_stop_finishes_what_runs_and_exits_0(number: signal.Signals, tmp_path: Path) -> None:
-    with serve(settings={"workers": "2"}, app=APP) as server:
-        client = begin(server, "/sleep?s=2", tmp_path)
+def test_a_graceful_stop_finishes_what_runs_and_exits_0(number: signal.Signals) -> None:
+    with serve(settings={"workers": "2"}) as server, server.connect() as client:
+        gate = Gate(server)
+        pid = gate.occupy(client)
         server.signal(number)
-        answer = client.read_answer("GET")  # type: ignore[attr-defined]
-        assert answer.body == b"slept"
+        wait_until_it_leaves(server, pid)
+        gate.open()
+        answer = client.read_answer()
+        assert answer.body == b"it is there\n"
         assert dict(answer.fields)["Connection"] == "close"
         assert server.wait() == 0
         assert server.log_text().splitlines()[-1].endswith(" 0 lost")
 
 
-def test_int_that_comes_again_and_again_stays_graceful(tmp_path: Path) -> None:
-    with serve(settings={"workers": "2"}, app=APP) as server:
-        client = begin(server, "/sleep?s=1.5", tmp_path)
+def test_int_that_comes_again_and_again_stays_graceful() -> None:
+    with serve(settings={"workers": "2"}) as server, server.connect() as client:
+        gate = Gate(server)
+        pid = gate.occupy(client)
         for _ in range(6):
             server.signal(signal.SIGINT)
             time.sleep(0.1)
-        assert client.read_answer("GET").body == b"slept"  # type: ignore[attr-defined]
+        wait_until_it_leaves(server, pid)
+        gate.let_through(client)
         assert server.wait() == 0
 
 
@@ -73,6 +80,7 @@ def test_quit_hastens_a_graceful_stop(tmp_path: Path) -> None:
     with serve(settings={"workers": "2"}, app=APP) as server:
         begin(server, "/sleep?s=30", tmp_path)
         server.signal(signal.SIGTERM)
+        server.wait_for_log("Got TERM")
         time.sleep(0.5)
         assert server.popen.poll() is None
         server.signal(signal.SIGQUIT)

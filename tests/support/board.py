@@ -29,6 +29,13 @@ def board_of(server: Server) -> Iterator[Scoreboard]:
         os.close(fd)
 
 
+def requests_that_run(server: Server) -> int:
+    """In all workers; also one whose answer has left, and whose mistake is not in the error log yet."""
+    with board_of(server) as board:
+        slots = [board.read(number) for number in range(MOST_WORKERS)]
+    return sum(len(slot.running) + int(slot.counters["uncelled"]) for slot in slots)
+
+
 def wait_until_it_leaves(server: Server, pid: int) -> None:
     """Wait until this worker knows that it is to go: a signal that was sent need not have arrived."""
 
