@@ -11,6 +11,8 @@ import pytest
 
 from paste_unicorn.arbiter import pidfile
 
+NOBODY, NOBODY_ELSE = 2**22 + 1, 2**22 + 2  # pids beyond those that the kernel gives
+
 
 def test_it_holds_our_pid_until_it_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "pid"
@@ -74,7 +76,7 @@ def test_what_somebody_else_has_in_a_folder_like_tmp_is_told(tmp_path: Path) -> 
     path = tmp_path / "pids" / "pid"
     path.parent.mkdir()
     path.parent.chmod(0o1777)
-    path.write_text("4711\n")
+    path.write_text(f"{NOBODY}\n")
     for folder in path.parents[1:]:
         if not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
@@ -109,23 +111,23 @@ def test_to_look_whether_it_may_be_ours_changes_nothing(tmp_path: Path) -> None:
 def test_it_can_name_a_successor_and_is_then_that_one_s(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     pidfile.write(str(path))
-    pidfile.hand_over(str(path), 4711)
-    assert path.read_text() == "4711\n"
+    pidfile.hand_over(str(path), NOBODY)
+    assert path.read_text() == f"{NOBODY}\n"
     assert os.listdir(tmp_path) == ["pid"]
     pidfile.remove(str(path))
     assert path.exists()
 
 
-@pytest.mark.parametrize("content", [None, "4712\n", "nonsense"])
+@pytest.mark.parametrize("content", [None, f"{NOBODY_ELSE}\n", "nonsense"])
 def test_what_is_not_ours_is_not_handed_over(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "pid"
     if content is not None:
         path.write_text(content)
-    pidfile.hand_over(str(path), 4711)
+    pidfile.hand_over(str(path), NOBODY)
     assert (path.read_text() if path.exists() else None) == content
 
 
-@pytest.mark.parametrize("content", [None, "4711\n", "nonsense"])
+@pytest.mark.parametrize("content", [None, f"{NOBODY}\n", "nonsense"])
 def test_a_successor_has_it_whoever_it_named(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "pid"
     if content is not None:

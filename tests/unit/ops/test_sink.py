@@ -81,7 +81,10 @@ def test_after_copytruncate_the_next_line_is_at_the_start(tmp_path: Path) -> Non
     assert path.read_bytes() == b"fresh\n"
 
 
-def test_a_full_disk_is_said_once_and_recovery_names_the_lost_lines(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_once_and_recovery_names_the_lost_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_module, "_RETRY_S", 3600.0)  # only `reopen` opens it anew, however long this takes
     path = tmp_path / "site.log"
     heard = Heard()
     sink = opened(path, heard)

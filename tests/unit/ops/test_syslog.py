@@ -31,7 +31,7 @@ def _silence() -> None:
 def test_datagram_has_priority_tag_and_pid() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
-        daemon.settimeout(5)
+        daemon.settimeout(20)
         sink = SyslogSink(
             SyslogAddress(False, "", "127.0.0.1", daemon.getsockname()[1]), USER, "gunicorn.site.error", say
         )
@@ -54,7 +54,7 @@ def test_unix_datagram_daemon_may_come_and_go(tmp_path: Path, monkeypatch: pytes
     assert len(said) == 1
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
         daemon.bind(path)
-        daemon.settimeout(5)
+        daemon.settimeout(20)
         sink.write(logging.INFO, "three")
         assert daemon.recv(999).endswith(b": three")
     sink.reopen()
@@ -73,10 +73,11 @@ def test_a_stream_is_framed_and_connected_anew_after_a_break(
     unix: bool, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(syslog_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(syslog_module, "_CONNECT_S", 20.0)  # the kernel may take its time on a machine that is busy
     with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as daemon:
         daemon.bind(str(tmp_path / "log") if unix else ("127.0.0.1", 0))
         daemon.listen()
-        daemon.settimeout(5)
+        daemon.settimeout(20)
         address = (
             SyslogAddress(True, daemon.getsockname(), "", 0)
             if unix
