@@ -20,5 +20,6 @@ if PROFILE == "same":
     # process. There is no setting for that; this leaves their collection empty. (Older versions have none.)
     with contextlib.suppress(ImportError):
         from hypothesis.internal.conjecture import providers
+        from hypothesis.internal.conjecture.providers import _get_local_constants, _local_constants  # noqa: F401
 
-        providers._get_local_constants = lambda: providers._local_constants
+        providers._get_local_constants = lambda: _local_constants
