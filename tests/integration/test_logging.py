@@ -44,6 +44,37 @@ def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
         assert pids == set(_workers(server))
 
 
+WAITS_TO_FORK = """
+import os, time
+def pre_fork(server, worker):
+    open(os.environ["GATE"] + ".waiting", "w").close()
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+"""
+
+
+def test_usr1_is_told_to_a_worker_that_was_about_to_be_forked(tmp_path: Path) -> None:
+    """Its template had the old files then, and its pid was not known yet."""
+    (tmp_path / "waits_to_fork.py").write_text(WAITS_TO_FORK)
+    settings = {
+        "workers": "1", "errorlog": "{directory}/error.log", "accesslog": "{directory}/access.log",
+        "pre_fork": "waits_to_fork.pre_fork", "raw_env": "GATE={directory}/gate",
+    }  # fmt: skip
+    env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
+    with serve(settings=settings, app=ECHO, env=env, ready=None) as server:
+        access, error, gate = (server.directory / name for name in ("access.log", "error.log", "gate"))
+        wait_for(gate.with_suffix(".waiting").exists, "a worker that is about to be forked")
+        for path in (access, error):
+            path.rename(path.with_suffix(".log.1"))
+        server.signal(signal.SIGUSR1)
+        wait_for(lambda: error.exists() and "Reopened the log files" in error.read_text(), "the new error log")
+        gate.touch()
+        (pid,) = wait_for(lambda: _workers(server), "the worker")
+        wait_for(lambda: _opened(pid, access) and _opened(pid, error), "the worker in the new files")
+        server.get("/last")
+        wait_for(lambda: "/last" in access.read_text(), "a line in the new file")
+
+
 def _opened(pid: int, path: Path) -> bool:
     """Whether a process has this very file open."""
     for link in Path(f"/proc/{pid}/fd").iterdir():
