@@ -18,7 +18,7 @@ import pytest
 from support.client import Client
 from support.gates import spinning
 from support.ports import free_port
-from support.processes import is_alive, standing_still, wait_until_gone
+from support.processes import is_alive, send_signal, standing_still, wait_until_gone
 from support.server import Server, command, environment, run_to_end, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -233,7 +233,7 @@ def kill_template_and_worker(server: Server) -> None:
     ((template,), (worker,)) = (server.titled(title) for title in ("unicorn: template", "unicorn: worker"))
     with standing_still([template.pid, worker.pid]):
         for pid in (template.pid, worker.pid):
-            os.kill(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
 
 
 def process(server: Server) -> dict[str, object]:
@@ -475,7 +475,8 @@ def test_a_later_template_of_a_daemon_writes_into_the_runner_s_log() -> None:
         log = server.directory / "the.log"
         wait_for(lambda: "Serving" in log.read_text(), "the start")
         kill_template_and_worker(server)
-        wait_for(lambda: server.titled("unicorn: worker 1 [test.ini] g2"), "a worker of generation 2")
+        later = re.compile(r"unicorn: worker \d+ \[test\.ini\] g2")
+        wait_for(lambda: any(later.fullmatch(one.title) for one in server.processes()), "a worker of generation 2")
         (arbiter,) = server.titled("unicorn: arbiter")
         begun = server.directory / "begun"
         with server.connect() as client:
