@@ -146,6 +146,7 @@ class Slot:
     ready_since: float | None = None
     tired: str = ""  # why it is to be replaced, when its turn has come
     suspicion: Suspicion | None = None
+    has_old_logs: bool = False  # perhaps: logs were reopened while it was being born
 
     def entering(self, phase: SlotPhase, now: float, **changes: Any) -> Slot:
         return replace(self, phase=phase, since=now, **changes)

@@ -12,7 +12,7 @@ import pytest
 from integration.conftest import Sample
 from support.browser import PROGRAM, browser
 from support.client import Client, request_bytes
-from support.server import Server, serve, wait_for
+from support.server import KEEPALIVE_S, Server, serve, wait_for
 
 WORDS = ["Hello, Zoë <3", "and once more"]
 
@@ -23,7 +23,9 @@ WORDS = ["Hello, Zoë <3", "and once more"]
 def chat(request: pytest.FixtureRequest, samples: Callable[[str], Sample]) -> Iterator[Server]:
     """As it stands in the ini, and changed as its comment says."""
     comet = samples("comet.ini")
-    text, count = re.subn(r"(?m)^worker_class = \w+$", f"worker_class = {request.param}", comet.ini.read_text())
+    # Who polls here may stand still between two polls.
+    lines = f"keepalive = {KEEPALIVE_S}\nworker_class = {request.param}\n"
+    text, count = re.subn(r"(?m)^(?:keepalive = .*\n)?worker_class = \w+\n", lines, comet.ini.read_text())
     assert count == 1
     comet.ini.write_text(text)
     with serve(comet.ini, port=comet.port) as server:

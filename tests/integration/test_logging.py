@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.client import request_bytes
+from support.processes import standing_still
 from support.server import Server, serve, wait_for
 
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
@@ -40,6 +42,37 @@ def test_usr1_reopens_both_logs_in_every_process_and_nothing_is_lost() -> None:
         assert len(re.findall("/before/", old)) == 20
         assert "/last" in new
         assert pids == set(_workers(server))
+
+
+WAITS_TO_FORK = """
+import os, time
+def pre_fork(server, worker):
+    open(os.environ["GATE"] + ".waiting", "w").close()
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+"""
+
+
+def test_usr1_is_told_to_a_worker_that_was_about_to_be_forked(tmp_path: Path) -> None:
+    """Its template had the old files then, and its pid was not known yet."""
+    (tmp_path / "waits_to_fork.py").write_text(WAITS_TO_FORK)
+    settings = {
+        "workers": "1", "errorlog": "{directory}/error.log", "accesslog": "{directory}/access.log",
+        "pre_fork": "waits_to_fork.pre_fork", "raw_env": "GATE={directory}/gate",
+    }  # fmt: skip
+    env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
+    with serve(settings=settings, app=ECHO, env=env, ready=None) as server:
+        access, error, gate = (server.directory / name for name in ("access.log", "error.log", "gate"))
+        wait_for(gate.with_suffix(".waiting").exists, "a worker that is about to be forked")
+        for path in (access, error):
+            path.rename(path.with_suffix(".log.1"))
+        server.signal(signal.SIGUSR1)
+        wait_for(lambda: error.exists() and "Reopened the log files" in error.read_text(), "the new error log")
+        gate.touch()
+        (pid,) = wait_for(lambda: _workers(server), "the worker")
+        wait_for(lambda: _opened(pid, access) and _opened(pid, error), "the worker in the new files")
+        server.get("/last")
+        wait_for(lambda: "/last" in access.read_text(), "a line in the new file")
 
 
 def _opened(pid: int, path: Path) -> bool:
@@ -96,16 +129,17 @@ def test_daemon_logs_into_the_file_of_paster_from_every_process() -> None:
         try:
             server.get("/first")
             wait_for(lambda: "Serving " in log.read_text(), "the start")
+            wait_for(lambda: '"GET /first' in log.read_text(), "the access line of the first worker")
             (template,) = server.titled("unicorn: template")
             (worker,) = server.titled("unicorn: worker")
-            os.kill(template.pid, signal.SIGKILL)
-            wait_for(lambda: "Template of generation 2" in log.read_text(), "a new template")
-            os.kill(worker.pid, signal.SIGKILL)
+            with standing_still([template.pid, worker.pid]):  # the worker is replaced soon after its template
+                os.kill(template.pid, signal.SIGKILL)
+                wait_for(lambda: "Template of generation 2" in log.read_text(), "a new template")
+                os.kill(worker.pid, signal.SIGKILL)
             wait_for(lambda: _workers(server) not in ([], [worker.pid]), "a new worker", 20.0)
             server.get("/print?of-an-execed-template")
             wait_for(lambda: "printed of-an-execed-template" in log.read_text(), "what the new worker prints")
             wait_for(lambda: '"GET /print?of-an-execed-template' in log.read_text(), "its access line")
-            assert '"GET /first' in log.read_text()
         finally:
             os.kill(arbiter, signal.SIGTERM)
             wait_for(lambda: not server.processes(), "the end of the daemon", 20.0)
@@ -146,11 +180,13 @@ def test_a_request_that_dies_with_its_worker_has_its_line_in_both_logs(
     settings = {"workers": "1", "accesslog": "{directory}/access.log", "access_log_format": '{h} "{r}" {s} {X}'}
     if signum is None:
         settings["timeout"] = "1"
-    with serve(settings=settings) as server, server.connect() as client:
-        (worker,) = server.titled("unicorn: worker")
+    with serve(settings=settings) as server, contextlib.ExitStack() as stack:
         target = f"/wait-for-file?path={tmp_path}/never"
-        client.send(request_bytes("GET", target))
-        wait_for((tmp_path / "never.waiting").exists, "the request in the application")
+        with standing_still([server.pid]):  # or it kills a worker that stands still before it runs this
+            (worker,) = server.titled("unicorn: worker")
+            client = stack.enter_context(server.connect())
+            client.send(request_bytes("GET", target))
+            wait_for((tmp_path / "never.waiting").exists, "the request in the application")
         if signum is not None:
             os.kill(worker.pid, signum)
         access = server.directory / "access.log"

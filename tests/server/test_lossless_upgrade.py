@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from support.changing import Site, changing_site
+from support.changing import PATIENT, Site, changing_site, new_arbiter
 from support.processes import is_alive, send_signal, wait_until_gone
 from support.server import wait_for
 from support.traffic import STEADY, Traffic, idle
@@ -21,8 +21,7 @@ def upgrade(site: Site, traffic: Traffic, before: int, version: str) -> int:
     site.code.write(version)
     said = len(server.log_text())
     send_signal(before, signal.SIGUSR2)
-    server.wait_for_log(") serves; TERM ends this one", after=said)
-    (after,) = {process.pid for process in server.titled("unicorn: arbiter")} - {before}
+    after = new_arbiter(server.wait_for_log(") serves; TERM ends this one", after=said))
     send_signal(before, signal.SIGTERM)
     wait_for(lambda: not is_alive(before), "the end of the arbiter that was there before")
     wait_for(lambda: traffic.counts().first_seen(f"{version} ") is not None, "an answer of the new code")
@@ -31,7 +30,7 @@ def upgrade(site: Site, traffic: Traffic, before: int, version: str) -> int:
 
 
 def test_upgrades_under_load_lose_nothing(worker_class: str, tmp_path: Path) -> None:
-    with changing_site(tmp_path, worker_class) as site:
+    with changing_site(tmp_path, worker_class, **PATIENT) as site:
         in_charge = site.server.pid
         try:
             with Traffic(site.server.address, [*STEADY, idle(IDLE)]) as traffic:

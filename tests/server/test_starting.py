@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.client import Client
 from support.gates import spinning
 from support.ports import free_port
-from support.processes import is_alive, wait_until_gone
+from support.processes import is_alive, send_signal, standing_still, wait_until_gone
 from support.server import Server, command, environment, run_to_end, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -208,8 +209,11 @@ def test_what_can_t_be_opened_later_is_told_with_the_line_of_its_setting_too(num
             lines = [old for old in good.splitlines() if not old.startswith(name)]
             lines.insert(2, line.replace("{port}", str(server.port)))
             server.ini.write_text("\n".join(lines))
+            said = len(server.log_text())
             server.signal(number)
-            server.wait_for_log(f"test.ini:3 [server:main] {name}")
+            # A new arbiter tells it before it has ended, and until then there can't be another one.
+            log = server.wait_for_log(f"Correct it and send {number.name.removeprefix('SIG')} again", after=said)
+            assert f"test.ini:3 [server:main] {name}" in log
             assert server.get("/pid").status == 200
 
 
@@ -222,6 +226,14 @@ def test_print_config_prints_values_and_where_they_came_from() -> None:
 
 
 # -- what is made of the process -------------------------------------------------------------------------------
+
+
+def kill_template_and_worker(server: Server) -> None:
+    """Of a server with one worker, which is replaced soon after its template: so both stand still before."""
+    ((template,), (worker,)) = (server.titled(title) for title in ("unicorn: template", "unicorn: worker"))
+    with standing_still([template.pid, worker.pid]):
+        for pid in (template.pid, worker.pid):
+            send_signal(pid, signal.SIGKILL)
 
 
 def process(server: Server) -> dict[str, object]:
@@ -249,8 +261,7 @@ def test_directory_umask_environment_and_path_hold_for_all_generations(tmp_path:
     with serve(settings=settings, app=APP) as server:
         server.wait_for_log("Serving")
         first = process(server)
-        for title in ("unicorn: template", "unicorn: worker"):
-            os.kill(server.titled(title)[0].pid, signal.SIGKILL)
+        kill_template_and_worker(server)
         server.wait_for_log("Template of generation 2")
         second = process(server)
     for seen in (first, second):
@@ -323,9 +334,9 @@ def test_several_addresses_are_served_by_all_workers() -> None:
     other = free_port()
     with serve(settings={"workers": "1", "bind": f"127.0.0.1:{{port}}, 127.0.0.1:{other}"}, app=APP) as server:
         for port in (server.port, other):
-            with socket.create_connection(("127.0.0.1", port), timeout=10.0) as client:
-                client.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
-                assert b" 200 OK" in client.recv(4096)
+            with Client(("127.0.0.1", port)) as client:
+                client.send(b"GET /pid HTTP/1.0\r\n\r\n")
+                assert client.read_answer().status == 200
 
 
 def test_a_socket_that_was_handed_over_is_served_and_left_to_its_holder(tmp_path: Path) -> None:
@@ -336,9 +347,9 @@ def test_a_socket_that_was_handed_over_is_served_and_left_to_its_holder(tmp_path
             command("paster", path), env=environment("", {}), cwd=tmp_path, pass_fds=[held.fileno()],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ) as popen:  # fmt: skip
-            with socket.create_connection(held.getsockname(), timeout=20.0) as client:
-                client.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
-                assert b" 200 OK" in client.recv(4096)
+            with Client(held.getsockname(), 20.0) as client:
+                client.send(b"GET /pid HTTP/1.0\r\n\r\n")
+                assert client.read_answer().status == 200
             popen.send_signal(signal.SIGTERM)
             assert popen.wait(10) == 0
         # Nobody accepts now, but the queue is still the holder's.
@@ -463,19 +474,26 @@ def test_a_later_template_of_a_daemon_writes_into_the_runner_s_log() -> None:
         stack.enter_context(ended(server.directory / "the.pid"))
         log = server.directory / "the.log"
         wait_for(lambda: "Serving" in log.read_text(), "the start")
-        for title in ("unicorn: template", "unicorn: worker"):
-            os.kill(server.titled(title)[0].pid, signal.SIGKILL)
-        wait_for(lambda: server.titled("unicorn: worker 1 [test.ini] g2"), "a worker of generation 2")
+        kill_template_and_worker(server)
+        later = re.compile(r"unicorn: worker \d+ \[test\.ini\] g2")
+        wait_for(lambda: any(later.fullmatch(one.title) for one in server.processes()), "a worker of generation 2")
+        (arbiter,) = server.titled("unicorn: arbiter")
+        begun = server.directory / "begun"
         with server.connect() as client:
-            client.send(b"GET /spin?s=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with standing_still([arbiter.pid]):  # it would kill a worker that stands still before it runs this
+                client.send(f"GET /spin?s=60&touch={begun} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                wait_for(begun.exists, "the request begins")
             # Tracebacks come from C, and need the real descriptor.
             wait_for(lambda: "in do_spin" in log.read_text(), "tracebacks in the log")
 
 
 def test_monitor_restart_brings_a_killed_server_back_on_the_same_port() -> None:
     with serve(settings={"workers": "2"}, app=APP, args=["--monitor-restart"]) as server:
+        server.wait_for_log("Serving")
         (first,) = server.titled("unicorn: arbiter")
+        before = [one.pid for one in server.titled("unicorn:")]
         os.kill(first.pid, signal.SIGKILL)
+        assert wait_until_gone(before, 10.0) == []
         wait_for(lambda: [one.pid for one in server.titled("unicorn: arbiter")] not in ([], [first.pid]), "another")
         wait_for(lambda: len(server.titled("unicorn: worker")) == 2, "its workers")
         assert server.get("/pid").status == 200

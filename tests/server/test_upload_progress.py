@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.checks import ask_each_worker, post
 from support.client import Client, chunked, request_bytes
-from support.processes import send_signal
+from support.processes import send_signal, wait_until_gone
 from support.server import APPLICATION, Server, serve, wait_for
 
 from paste_unicorn.scoreboard.uploads import STALLED_S, UPLOADS
@@ -128,7 +128,7 @@ def test_an_upload_that_is_refused_is_an_error(worker_class: str, lines: tuple[b
 
 
 def test_uploads_that_stall_don_t_hide_others_for_ever() -> None:
-    with site("sync", workers="1") as server, contextlib.ExitStack() as opened:
+    with site("sync", workers="1", body_timeout="120") as server, contextlib.ExitStack() as opened:
         for number in range(UPLOADS):
             stalled = opened.enter_context(server.connect())
             stalled.send(post(b"Content-Length: 1000", body=b"x", target=b"/count?X-Progress-ID=%032d" % number))
@@ -164,8 +164,10 @@ def test_a_worker_that_is_killed_leaves_an_error(worker_class: str) -> None:
     with site(worker_class) as server, server.connect() as uploader:
         uploader.send(post(b"Content-Length: 100000", body=b"x" * 300, target=b"/count?X-Progress-ID=" + ID.encode()))
         wait_for_progress(server, state="uploading", received=300)
-        for worker in server.titled("unicorn: worker"):  # one of them has it
-            send_signal(worker.pid, signal.SIGKILL)
+        workers = [worker.pid for worker in server.titled("unicorn: worker")]
+        for pid in workers:  # one of them has it
+            send_signal(pid, signal.SIGKILL)
+        assert wait_until_gone(workers, 10.0) == []  # or one may still take who asks
         wait_for_progress(server, state="error", received=300)
         assert "300 of 100,000 bytes of its body received" in server.wait_for_log("bytes of its body received")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.checks import events, script
-from support.client import Client, request_bytes
+from support.client import Answer, Client, request_bytes
 from support.server import Server, serve, wait_for
 
 LOGS = {"accesslog": "{directory}/access.log", "access_log_format": "json"}
@@ -53,11 +53,36 @@ def recording(key: str) -> str:
 def kept(server: Server, count: int) -> Iterator[list[Client]]:
     """Connections that were answered before, all known to the worker's loop."""
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(count)]
-        for client in clients:
-            ask(client, "/")
-            assert client.read_answer().status == 200
-        yield clients
+        yield [stack.enter_context(answered(server)) for _ in range(count)]
+
+
+def answered(server: Server) -> Client:
+    """A connection that was; another one, where the worker stood still for longer than `queue_timeout`."""
+    while True:
+        client, began = server.connect(timeout_s=20.0), time.monotonic()
+        ask(client, "/")
+        if check_served(client, began).status == 200:
+            return client
+        client.close()
+
+
+def check_served(client: Client, began: float, limit_s: float = QUEUE_TIMEOUT_S) -> Answer:
+    """It is served, or has waited for too long indeed: the worker may have stood still."""
+    answer = client.read_answer()
+    assert answer.status == 200 or (answer.status == 503 and time.monotonic() - began > limit_s), answer
+    return answer
+
+
+def reset(server: Server, client: Client) -> None:
+    """Reset a connection, and wait until the server's end of it knows: on a busy machine the kernel takes its time."""
+    ports = (server.port, client.sock.getsockname()[1])
+    client.reset()
+
+    def is_there() -> bool:
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return any(tuple(int(end.partition(":")[2], 16) for end in row[1:3]) == ports for row in rows)
+
+    wait_for(lambda: not is_there(), "the reset to arrive")
 
 
 @contextlib.contextmanager
@@ -77,7 +102,8 @@ def access_lines(server: Server, text: str, count: int) -> list[dict[str, object
     """Those of the access log that hold this text, once there are so many."""
 
     def found() -> list[str]:
-        return [line for line in (server.directory / "access.log").read_text().splitlines() if text in line]
+        written = (server.directory / "access.log").read_text()
+        return [line for line in written[: written.rfind("\n") + 1].splitlines() if text in line]
 
     wait_for(lambda: len(found()) >= count, f"{count} lines with {text}")
     return [json.loads(line) for line in found()]
@@ -95,7 +121,7 @@ def test_who_has_gone_while_waiting_is_not_served(server: Server, tmp_path: Path
             # The second of two requests in a row is read, but not yet in its turn.
             ask(second, recording("stays"))
             for client in (before, fresh):
-                client.reset()
+                reset(server, client)
         assert second.read_answer().status == 200
     assert events(server, "gone") == []
     lines = access_lines(server, "%22gone%22", 2)
@@ -109,7 +135,7 @@ def test_who_goes_while_others_of_the_same_batch_are_served_is_not_served(server
             ask(last, recording("gone-late"))
             ask(stays, recording("stays-late"))
         wait_for((tmp_path / "other.waiting").exists, "the second application to run")
-        last.reset()
+        reset(server, last)
         assert first.is_silent(0.1)  # in shorter times nobody looks again
         (tmp_path / "other").touch()
         assert first.read_answer().status == 200
@@ -119,12 +145,11 @@ def test_who_goes_while_others_of_the_same_batch_are_served_is_not_served(server
 
 
 def test_a_body_that_came_whole_does_not_help_who_has_gone(server: Server, tmp_path: Path) -> None:
-    with kept(server, 2) as (blocking, poster):
-        with busy(blocking, tmp_path / "gate"):
-            poster.send(request_bytes("POST", "/count?gone-body", body=b"x" * 1000))
-            poster.reset()
-        assert events(server, "gone-body") == []
+    with kept(server, 2) as (blocking, poster), busy(blocking, tmp_path / "gate"):
+        poster.send(request_bytes("POST", "/count?gone-body", body=b"x" * 1000))
+        reset(server, poster)
     assert access_lines(server, "gone-body", 1)[0]["how"] == "client-gone"
+    assert events(server, "gone-body") == []  # after it: this has a line with that word, too
 
 
 def test_who_has_closed_its_side_after_a_whole_request_gets_its_answer(server: Server, tmp_path: Path) -> None:
@@ -142,7 +167,7 @@ def test_who_has_closed_its_side_after_a_whole_request_gets_its_answer(server: S
 def test_an_idle_client_that_goes_leaves_no_line(server: Server, tmp_path: Path) -> None:
     before = len((server.directory / "access.log").read_text().splitlines())
     with kept(server, 2) as (blocking, idle), busy(blocking, tmp_path / "gate"):
-        idle.reset()
+        reset(server, idle)
     lines = [json.loads(line) for line in (server.directory / "access.log").read_text().splitlines()[before:]]
     assert "client-gone" not in {line["how"] for line in lines}
 
@@ -178,15 +203,16 @@ def test_who_has_waited_too_long_is_told_to_come_again_and_nothing_is_run(
                 assert not any(client.is_silent(20.0) for client in (before, fresh, head_only))
             else:
                 assert before.is_silent(LONGER_S)
+            began = time.monotonic()
             ask(late, recording("just-came"))
         for client, method in ((before, "GET"), (fresh, "GET"), (head_only, "HEAD")):
             answer = client.read_answer(method)
             assert (answer.status, answer.field("Retry-After")) == (503, str(QUEUE_TIMEOUT_S))
             assert answer.closes
             client.expect_end()
-        assert late.read_answer().status == 200
+        is_served = check_served(late, began).status == 200
     assert events(impatient, "waited") == []
-    assert len(events(impatient, "just-came")) == 1
+    assert len(events(impatient, "just-came")) == is_served
     lines = access_lines(impatient, "%22waited%22", 3)
     assert [(line["how"], line["status"]) for line in lines] == [("queue-timeout", 503)] * 3
 
@@ -200,11 +226,14 @@ def test_time_that_the_client_takes_is_no_waiting(impatient: Server) -> None:
             assert slow.is_silent(LONGER_S / 2)
             slow.send(data[:20])
             assert slow.is_silent(LONGER_S / 2)
+            began = time.monotonic()
             slow.send(data[20:])
-            assert slow.read_answer().body == b"body"
+            assert check_served(slow, began).body == b"body"
+        began = time.monotonic()
         slow_body.send(data[-2:])
         ask(client, "/")
-        assert [one.read_answer().status for one in (slow_body, client)] == [200] * 2
+        for one in (slow_body, client):
+            check_served(one, began)
 
 
 @pytest.mark.parametrize("field", ["Transfer-Encoding: chunked", "Content-Length: 100000"])
@@ -238,8 +267,10 @@ def test_who_sends_requests_in_a_row_waits_for_his_own(impatient: Server, tmp_pa
     with impatient.connect(timeout_s=20.0) as client:
         client.send(request_bytes("GET", f"/wait-for-file?path={gate}") + request_bytes("GET", recording("row")))
         assert client.is_silent(LONGER_S)
+        began = time.monotonic()
         gate.touch()
-        assert [client.read_answer().status for _ in range(2)] == [200, 200]
+        assert client.read_answer().status == 200
+        check_served(client, began)
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:{port}", "unix:{directory}/socket"], ids=["tcp", "unix"])
@@ -254,7 +285,8 @@ def test_waiting_for_any_of_several_workers_counts(worker_class: str, bind: str,
         waiting = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(3)]
         for client in waiting:
             ask(client, "/pid")
-        assert waiting[0].is_silent(LONGER_S)
+        # Over a Unix socket it has waited since a watcher has seen it, which may take a while.
+        assert waiting[0].is_silent(LONGER_S + bind.startswith("unix"))
         for number in range(2):
             (tmp_path / f"gate{number}").touch()
         assert [client.read_answer().status for client in waiting] == [503] * 3
@@ -280,6 +312,11 @@ def full(server: Server, gates: Path, count: int) -> Iterator[None]:
         assert [client.read_answer().status for client in clients] == [200] * count
 
 
+def check_silent(client: Client, for_s: float, began: float, limit_s: float = QUEUE_TIMEOUT_S) -> None:
+    """Nothing is said, before it has waited for too long."""
+    assert client.is_silent(for_s) or time.monotonic() - began > limit_s, "it was told too early"
+
+
 def check_refused(client: Client) -> None:
     answer = client.read_answer()
     assert (answer.status, answer.field("Retry-After"), answer.closes) == (503, str(QUEUE_TIMEOUT_S), True)
@@ -297,10 +334,11 @@ def test_who_waits_for_a_full_pool_is_told_in_time(worker_class: str, workers: i
         server.wait_for_log("[INFO] Serving ")
         with full(server, tmp_path, workers):
             clients += [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(20)]
+            began = time.monotonic()
             for client in clients:
                 ask(client, recording("too-late"))
-            assert clients[0].is_silent(0.3)
-            assert clients[-1].is_silent(0.05)
+            check_silent(clients[0], 0.3, began)
+            check_silent(clients[-1], 0.05, began)
             for client in clients[::2]:
                 client.send(b"GET ")
             for client in clients:
@@ -321,16 +359,19 @@ def test_who_waits_for_a_full_pool_and_not_for_too_long_is_served(
         server.wait_for_log("[INFO] Serving ")
         with full(server, tmp_path, workers):
             first, second = ([stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(9)] for _ in "12")
+            began = time.monotonic()
             for client in first:
                 ask(client, recording("first"))
-            assert first[0].is_silent(3.0)
+            check_silent(first[0], 3.0, began, 6.0)
+            began = time.monotonic()
             for client in second:
                 ask(client, recording("second"))
             for client in first:
                 assert client.read_answer().status == 503
-        assert [client.read_answer().status for client in second] == [200] * len(second)
+        hows = {200: "ok", 503: "queue-timeout"}
+        expected = sorted(hows[check_served(client, began, 6.0).status] for client in second)
         assert {line["how"] for line in access_lines(server, "%22first%22", len(first))} == {"queue-timeout"}
-        assert {line["how"] for line in access_lines(server, "%22second%22", len(second))} == {"ok"}
+        assert sorted(str(line["how"]) for line in access_lines(server, "%22second%22", len(second))) == expected
 
 
 @pytest.mark.parametrize("worker_class", ["threads"])
@@ -340,9 +381,10 @@ def test_over_a_unix_socket_the_time_since_it_was_seen_counts(worker_class: str,
         "bind": "unix:{directory}/socket",
     }  # fmt: skip
     with serve(settings=settings) as server, kept(server, 3) as clients, full(server, tmp_path, 1):
+        began = time.monotonic()
         for client in clients:
             ask(client, "/pid")
-        assert clients[0].is_silent(0.3)
+        check_silent(clients[0], 0.3, began)
         for client in clients:
             check_refused(client)
 

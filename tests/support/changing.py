@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from support.server import Server, serve, wait_for
 
@@ -42,6 +44,7 @@ def make_app(global_conf, **local_conf):
 '''
 MODULE = "changing_application"
 APP = f"paste.app_factory = {MODULE}:make_app"
+PATIENT = {"keepalive": "600", "post_fork": f"{__name__}.is_patient"}  # for a site whose processes may stand still
 
 
 class Code:
@@ -102,6 +105,20 @@ class Site:
     def wait_for_generation(self, generation: int, timeout_s: float = 30.0) -> None:
         self.server.wait_for_log(f"Generation {generation} serves (", timeout_s)
         wait_for(lambda: self.workers() == self.workers(generation), "workers of one generation alone", timeout_s)
+
+
+def is_patient(server: Any, worker: Any) -> None:
+    """A `post_fork`: a worker that leaves waits for long until somebody takes its connections: all may stand still."""
+    from paste_unicorn.workers import leaving
+
+    leaving.PATIENCE_S = 20.0
+
+
+def new_arbiter(log: str) -> int:
+    """The pid of the last one that came beside another. Its title is no sign: what an arbiter has just forked has that
+    too.
+    """
+    return int(re.findall(r"The new arbiter \(pid (\d+)\) serves; TERM ends this one", log)[-1])
 
 
 @contextlib.contextmanager

@@ -119,8 +119,10 @@ def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbite
     slot = state.slot(event.slot)
     if slot is not None and slot.generation == event.generation and slot.pid in {0, event.pid}:
         if slot.phase in {SlotPhase.ORDERED, SlotPhase.STARTING}:
-            slot = slot.entering(SlotPhase.READY, now, pid=event.pid, ready_since=now)
-            return _entered(state, slot, now)
+            told = (SignalWorker(event.pid, "USR1"),) if slot.has_old_logs else ()
+            slot = slot.entering(SlotPhase.READY, now, pid=event.pid, ready_since=now, has_old_logs=False)
+            state, actions = _entered(state, slot, now)
+            return state, (*told, *actions)
         return state, ()
     if slot is None:
         # Its template died before it could report it.

@@ -10,7 +10,7 @@ from situations import Story, doings, reloading, sentences, serving, starting, w
 from paste_unicorn.arbiter import events
 from paste_unicorn.arbiter.actions import AnnounceReload, ReopenLogs, SignalWorker, StartTemplate, WatchFiles
 from paste_unicorn.arbiter.decide import PHASES, TABLE
-from paste_unicorn.arbiter.events import FilesImported, Signal, SignalArrived
+from paste_unicorn.arbiter.events import FilesImported, Signal, SignalArrived, WorkerForked, WorkerReady
 from paste_unicorn.arbiter.perform import _PERFORMERS
 from paste_unicorn.arbiter.state import Phase, SlotPhase
 
@@ -67,6 +67,24 @@ def test_usr1_reopens_the_arbiter_s_logs_before_the_workers_do() -> None:
     story = serving()
     actions = story.signal(Signal.USR1)
     assert actions[:3] == (ReopenLogs(), SignalWorker(101, "USR1"), SignalWorker(102, "USR1"))
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_usr1_is_told_to_a_worker_that_is_being_born_once_more_when_it_is_ready(is_known: bool) -> None:
+    story = serving()
+    story.signal(Signal.TTIN)
+    (slot,) = story.state.in_phase(SlotPhase.ORDERED)
+    born = WorkerForked(slot.number, slot.generation, 103)
+    told = SignalWorker(103, "USR1")
+    if is_known:
+        story.tell(born)
+    assert (told in story.signal(Signal.USR1)) is is_known
+    if not is_known:
+        story.tell(born)
+    assert told in story.tell(WorkerReady(slot.number, slot.generation, 103))
+    story.signal(Signal.TTIN)
+    (slot,) = story.state.in_phase(SlotPhase.ORDERED)
+    assert story.tell(WorkerReady(slot.number, slot.generation, 104)) == ()
 
 
 def test_files_that_a_worker_imported_are_watched() -> None:
