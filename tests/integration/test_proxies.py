@@ -60,6 +60,8 @@ def configure(proxy: str, folder: Path, port: int, backend: str | int, more: dic
     for old, new in {**changes, **more}.items():
         assert old in text, old
         text = text.replace(old, new)
+    if proxy == "lighttpd":
+        text += "server.max-keep-alive-idle = 60\n"  # not 5: a client of a test may stand still between two requests
     conf = folder / f"{proxy}.conf"
     conf.write_text(text)
     if proxy == "nginx":

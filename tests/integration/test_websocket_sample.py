@@ -14,7 +14,7 @@ import pytest
 from integration.conftest import Sample
 from support.browser import PROGRAM, browser
 from support.client import request_bytes
-from support.server import Server, serve, wait_for
+from support.server import KEEPALIVE_S, Server, serve, wait_for
 from support.websockets import WebSocket
 
 OPENING = (
@@ -25,10 +25,14 @@ OPENING = (
 
 @pytest.fixture(scope="module", params=["gevent", "eventlet", "threads"])
 def board(request: pytest.FixtureRequest, samples: Callable[[str], Sample]) -> Iterator[Server]:
-    """As it stands in the ini, and with another class; of threads one for each who is there."""
+    """As it stands in the ini, and with another class; of threads one for each who is there.
+
+    Connections are kept for longer than there: a client may stand still between two requests.
+    """
     picked = samples("websocket.ini")
     wanted = "threads\nthreads = 40" if request.param == "threads" else request.param
-    text, count = re.subn(r"(?m)^worker_class = \w+$", f"worker_class = {wanted}", picked.ini.read_text())
+    changed = f"worker_class = {wanted}\nkeepalive = {KEEPALIVE_S}"
+    text, count = re.subn(r"(?m)^worker_class = \w+$(\nkeepalive = .*)?", changed, picked.ini.read_text())
     assert count == 1
     picked.ini.write_text(text)
     with serve(picked.ini, port=picked.port) as server:
@@ -148,12 +152,15 @@ def test_what_is_drawn_in_one_browser_page_appears_in_another(board: Server, tmp
         ada, bob = chromium.open(address), chromium.open(address)
         for page in (ada, bob):
             page.wait_for(live)
+            page.evaluate("add({ line: [0, 0], hue: 0 })")  # here alone: it shows when the wipe has come
         ada.evaluate("get('wipe').click()")
         for page in (ada, bob):
             page.wait_for("lines.length === 0")
         for kind, x, y in (("Pressed", 60, 120), ("Moved", 120, 150), ("Moved", 180, 120), ("Released", 180, 120)):
             ada.mouse(kind, x, y)
-        bob.wait_for("lines.flatMap((piece) => piece.line).length >= 6")
+        ada.wait_for("drawing === null && lines.length")  # the pen is up: nothing of it comes behind bob's wipe
+        bob.wait_for(f"lines.length === {ada.evaluate('lines.length')}")
+        assert bob.evaluate("lines.flatMap((piece) => piece.line).length >= 6")
         colour = "[...pen.getImageData(0, 0, canvas.width, canvas.height).data].some((value) => value)"
         assert bob.evaluate(colour)
         assert bob.evaluate("document.querySelectorAll('.pointer').length") == 1

@@ -18,7 +18,7 @@ from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
 SETTINGS = {
-    "workers": "2", "keepalive": "60", "timeout": "5", "accesslog": "{directory}/access.log",
+    "workers": "2", "keepalive": "60", "timeout": "60", "accesslog": "{directory}/access.log",
     "max_worker_lifetime": "3600",
 }  # fmt: skip
 YEAR_S = 365 * 86400

@@ -132,7 +132,7 @@ def test_client_that_goes_within_a_file_harms_nobody(server: Server, log_start: 
 
 
 def test_large_file_of_a_client_that_reads_nothing_does_not_occupy_the_application(server: Server) -> None:
-    with Client(server.address, receive_buffer=65536) as sleeper:
+    with Client(server.address, 30.0, receive_buffer=65536) as sleeper:
         sleeper.send(request_bytes("GET", target(size=15_000_000)))
         sleeper.read_some()
         for _ in range(5):

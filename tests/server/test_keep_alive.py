@@ -11,6 +11,8 @@ from support.client import Client, Closed, chunked, tokens
 from support.gates import Gate
 from support.server import Server, serve
 
+APPLICATION = "paste.app_factory = support.lingering:make_patient_app"  # who sends on may stand still meanwhile
+
 HOST = b"Host: localhost"
 KEEP_ALIVE = b"Connection: keep-alive"
 LONG_HEAD = get(HOST, *[b"X-%d: " % number + b"v" * 8000 for number in range(20)])

@@ -33,9 +33,12 @@ def _generations(server: Server, but: int) -> list[int]:
 
 def access_line(server: Server, mark: str) -> dict[str, Any]:
     """The one line with this mark."""
-    path = server.directory / "access.log"
-    wait_for(lambda: mark in path.read_text(), f"an access line with {mark}")
-    (line,) = (line for line in path.read_text().splitlines() if mark in line)
+
+    def whole() -> list[str]:
+        lines = (server.directory / "access.log").read_text().splitlines(keepends=True)
+        return [line for line in lines if mark in line and line.endswith("\n")]
+
+    (line,) = wait_for(whole, f"an access line with {mark}")
     found: dict[str, Any] = json.loads(line)
     return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.client import Client, request_bytes
 from support.ports import free_port
-from support.processes import is_alive, wait_until_gone
+from support.processes import is_alive, send_signal, wait_until_gone
 from support.reloads import INI, Site, environ, errors, site
 from support.server import command, environment, wait_for
 
@@ -35,7 +35,7 @@ def ended(folder: Path, *settings: str, **options: object) -> Iterator[Site]:
             yield running
         finally:
             for pid in running.arbiters():
-                os.kill(pid, signal.SIGTERM)
+                send_signal(pid, signal.SIGTERM)
             assert wait_until_gone([one.pid for one in running.server.processes()], 10.0) == []
 
 
@@ -58,7 +58,12 @@ def log_of(running: Site) -> str:
 def stop(running: Site, pid: int, number: signal.Signals = signal.SIGTERM) -> None:
     """Stop an arbiter, and wait until it and its processes are gone."""
     os.kill(pid, number)
-    wait_for(lambda: pid not in running.arbiters(), f"the end of arbiter {pid}")
+    wait_for(lambda: not is_alive(pid), f"the end of arbiter {pid}")
+
+
+def wait_until_in_charge(running: Site, pid: int) -> None:
+    """Wait until this arbiter has noticed that the one before has gone: it starts no other one beside that."""
+    running.server.wait_for_log(f"[{pid}] [INFO] The arbiter before has ended; this one is in charge")
 
 
 def codes(running: Site, count: int = 20) -> set[str]:
@@ -123,6 +128,7 @@ def test_connections_survive_and_a_running_request_is_finished(tmp_path: Path) -
 def test_a_chain_of_three(tmp_path: Path) -> None:
     with upgraded(tmp_path) as (running, second):
         stop(running, running.pid)
+        wait_until_in_charge(running, second)
         running.change(running.code, '"second"', '"third"')
         third = upgrade(running, second)
         stop(running, second)
@@ -162,9 +168,8 @@ def test_a_huge_environment_comes_along(tmp_path: Path) -> None:
     with upgraded(tmp_path, env=many) as (running, new):
         stop(running, running.pid)
         assert running.loaded()["code"] == "second"
-        start = len(running.log())
-        os.kill(new, signal.SIGHUP)
-        running.wait_for_reload(start)
+        running.pid = new
+        running.reload()
         assert running.process()["environ"].items() >= many.items()
 
 

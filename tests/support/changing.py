@@ -17,7 +17,10 @@ from typing import Any
 from support.server import Server, serve, wait_for
 
 SOURCE = '''\
-"""Says its version and its process; `/sleep?0.5` and `/spin?0.5` after that many seconds."""
+"""Says its version and its process; `/sleep?0.5` and `/spin?0.5` after that many seconds.
+
+`/wait?PATH` makes PATH.begun, and waits for PATH.
+"""
 
 import os
 import time
@@ -28,6 +31,10 @@ VERSION = "{version}"
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/sleep":
         time.sleep(float(environ["QUERY_STRING"]))
+    if environ["PATH_INFO"] == "/wait":
+        open(environ["QUERY_STRING"] + ".begun", "w").close()
+        while not os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.01)
     if environ["PATH_INFO"] == "/spin":
         until = time.monotonic() + float(environ["QUERY_STRING"])
         while time.monotonic() < until:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from support.client import Address, Client, request_bytes
 from support.server import Server
 
+JUST_CONNECTED_S = 1.0  # who has connected, and says nothing for so long, is not waited for by a server that stops
+
 
 def allow_descriptors(count: int) -> None:
     """Raise our own limit of open files, and that of the servers started from now on."""
@@ -101,25 +103,28 @@ class Hurried:
             sock = socket.socket()
             # A handshake that the server lets hang is no established connection.
             sock.settimeout(1.0)
+            began = time.monotonic()
             try:
                 sock.connect(self.address)
             except OSError:
                 sock.close()
                 return
-            self._ask(sock)
+            self._ask(sock, began)
             sock.close()
 
-    def _ask(self, sock: socket.socket) -> None:
+    def _ask(self, sock: socket.socket, began: float) -> None:
         sock.settimeout(20.0)
-        received = b""
+        received, how = b"", "closed"
         try:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            try:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            finally:
+                silent_s = time.monotonic() - began
             while data := sock.recv(65536):
                 received += data
         except OSError as error:
-            self.lost.append(f"{error!r} after {received!r}")
-            return
+            how = repr(error)
         if received.startswith(b"HTTP/1.1 200 ") and received.endswith(b"\r\n\r\nready\n"):
             self.answered += 1
-        else:
-            self.lost.append(f"closed after {received!r}")
+        elif received or silent_s < JUST_CONNECTED_S:  # else it was we who stood still
+            self.lost.append(f"{how} after {received!r}")
