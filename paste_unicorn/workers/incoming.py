@@ -69,6 +69,8 @@ class Incoming:
         self._row = row  # of the shared page, where the client gave its upload an id; until that has ended
         self._pieces: list[bytes] = []  # decoded, not yet given to anyone
         self._spool: IO[bytes] | None = None  # decoded, where bodies are collected in a file
+        self._in_memory = 0  # bytes that need none
+        self._directory: str | None = None  # of that file
         self.length = length  # bytes, -1 when the body is chunked
         self.received = 0  # decoded bytes so far
         self.waited_for = 0  # bytes that came while the application waited for them, as they came
@@ -82,7 +84,7 @@ class Incoming:
 
     def spool(self, in_memory: int, directory: str | None) -> None:
         """Collect the body in a seekable file, which goes to disk beyond `in_memory` bytes."""
-        self._spool = tempfile.SpooledTemporaryFile(max_size=max(in_memory, 1), dir=directory, prefix="unicorn-body-")  # noqa: SIM115
+        self._spool, self._in_memory, self._directory = BytesIO(), in_memory, directory
 
     def feed(self, data: bytes) -> bytes:
         """Decode what has arrived; gives back what follows the body. Raises Refused, BodyTooLarge, OSError (disk)."""
@@ -94,13 +96,24 @@ class Incoming:
         if decoded:
             self._count(len(decoded))
             if self._spool is not None:
-                self._spool.write(decoded)
+                self._write(self._spool, decoded)
             else:
                 self._pieces.append(decoded)
         self.complete = complete
         if complete:
             self._end_row(UploadState.DONE)
         return data[used:]
+
+    def _write(self, spool: IO[bytes], decoded: bytes) -> None:
+        """To memory, or to a file as soon as it is too much. Raises OSError.
+
+        (`tempfile.SpooledTemporaryFile` lacks half of what files have, before Python 3.11.)
+        """
+        if isinstance(spool, BytesIO) and self.received > self._in_memory:
+            collected = spool.getvalue()
+            self._spool = spool = tempfile.TemporaryFile(dir=self._directory, prefix="unicorn-body-")  # noqa: SIM115
+            spool.write(collected)
+        spool.write(decoded)
 
     def _count(self, size: int) -> None:
         """So much of the body has come. Raises BodyTooLarge."""
