@@ -44,7 +44,7 @@ _FAILED = 500
 class _Nowhere:
     """A sink for what nobody reads."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, is_last: bool = False) -> None:
         """Gone."""
 
     def send_parts(self, parts: Sequence[bytes]) -> None:

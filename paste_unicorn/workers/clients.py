@@ -302,17 +302,17 @@ class Clients:
 
     def _say_goodbye(self, connection: Connection) -> None:
         """All is sent. If the client may still be sending, a plain close would reset what it has not read yet."""
+        try:
+            connection.sock.shutdown(1)  # SHUT_WR: what waits for the end leaves, where a close might throw it away
+        except OSError:
+            self.drop(connection)
+            return
         if not (connection.linger or connection.buffer or connection.incoming is not None):
             self.drop(connection)
             return
         connection.buffer.clear()
         if connection.incoming is not None:
             connection.incoming.give_up()
-        try:
-            connection.sock.shutdown(1)  # SHUT_WR
-        except OSError:
-            self.drop(connection)
-            return
         self._watch(connection, READABLE)
         now = monotonic()
         look_at = self.lingering.begin(connection, now)

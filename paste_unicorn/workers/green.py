@@ -61,7 +61,7 @@ class _Elsewhere(Connection):
 
     is_elsewhere = True
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, is_last: bool = False) -> None:
         while True:
             getcurrent().parent.switch()
 

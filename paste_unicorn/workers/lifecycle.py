@@ -30,7 +30,7 @@ from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
 from .bodies import BodyRules
 from .collecting import collect_often
-from .connection import SendLimits, wait_in_thread
+from .connection import WITH_THE_END, SendLimits, wait_in_thread
 from .deadlines import Deadlines
 from .exchange import ClientLeft
 from .fittings import make_environs, make_parser
@@ -262,7 +262,11 @@ def make_worker(
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
-    send_limits = SendLimits(requests.response_buffer, requests.send_timeout_s, waiting)
+    # Where who sends an answer closes, and nothing of the application's comes between.
+    ends_at_once = processes.worker_class != "threads" and hooks.after is None
+    send_limits = SendLimits(
+        requests.response_buffer, requests.send_timeout_s, waiting, WITH_THE_END if ends_at_once else 0
+    )  # fmt: skip
     if processes.worker_class not in GREEN:
         flusher = Flusher(exchange.complain)
         send_limits = send_limits._replace(on_held=flusher.hold, take_back=flusher.take_back, let_go=flusher.let_go)

@@ -69,7 +69,7 @@ class _NoSink:
 
     half_closed = True
 
-    def send(self, data: bytes) -> NoReturn:
+    def send(self, data: bytes, is_last: bool = False) -> NoReturn:
         raise RequestTimeout(_UP)
 
     def send_parts(self, parts: Sequence[bytes]) -> NoReturn:

@@ -44,9 +44,12 @@ _NOT_STREAMED = Framing(NO_BODY, b"", False, None)
 
 
 class Sink(Protocol):
-    """Where an answer goes. Every call takes all that it is given; ConnectionError: nobody is there to read it."""
+    """Where an answer goes. Every call takes all that it is given; ConnectionError: nobody is there to read it.
 
-    def send(self, data: bytes) -> None: ...
+    `is_last`: nothing but the end of the connection follows, and nothing of the application runs before that.
+    """
+
+    def send(self, data: bytes, is_last: bool = False) -> None: ...
 
     def send_parts(self, parts: Sequence[bytes]) -> None: ...
 
@@ -175,8 +178,11 @@ class Response:
         self.head_sent = self.complete = self.flawed = True
         self.keep = False
 
-    def _finish_whole(self, body: bytes) -> None:
-        """The whole body is known: head and body in one piece, with the true length."""
+    def _finish_whole(self, body: bytes, has_close: bool = False) -> None:
+        """The whole body is known: head and body in one piece, with the true length.
+
+        `has_close`: the iterable's close() comes behind it.
+        """
         prepared = self.prepared
         if self.head_sent or prepared is None or type(body) is not bytes:
             self._finish_otherwise(body)
@@ -189,7 +195,7 @@ class Response:
             self.body_sent = length
             if not self.keep or answering.closing:
                 self.keep = False
-                self._sink.send(b"".join((prepared.prefix, date_line, CLOSES, body)))
+                self._sink.send(b"".join((prepared.prefix, date_line, CLOSES, body)), not has_close)
                 return
             if prepared.stamp is not date_line:
                 prepared.stamp_with(date_line)
@@ -200,7 +206,8 @@ class Response:
         if framing.how != SIZED:
             body = b""
         self.body_sent = len(body)
-        self._sink.send(b"".join((prepared.prefix, b"" if prepared.has_date else date_line, framing.suffix, body)))
+        head = b"".join((prepared.prefix, b"" if prepared.has_date else date_line, framing.suffix))
+        self._sink.send(head + body, not (self.keep or has_close))
 
     def _finish_otherwise(self, body: bytes) -> None:
         """The same where write() came first, or the application broke a rule."""
@@ -288,7 +295,7 @@ class Response:
     def _finish(self) -> None:
         """The iterable is at its end."""
         if not self.head_sent:
-            self._finish_whole(b"")
+            self._finish_whole(b"", True)
             return
         framing = self._framing
         if framing.how == CHUNKED:
@@ -310,7 +317,7 @@ class Response:
         is_enough = False
         for item in result:
             if alone and not self.head_sent:
-                self._finish_whole(item)
+                self._finish_whole(item, True)
                 return
             if item:
                 was_enough, is_enough = is_enough, self._send_block(item)

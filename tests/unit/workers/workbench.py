@@ -19,7 +19,7 @@ from paste_unicorn.process.handoff import HandoffPair
 from paste_unicorn.process.listener import Listener
 from paste_unicorn.scoreboard import Scoreboard
 from paste_unicorn.workers.bodies import BodyRules
-from paste_unicorn.workers.connection import Connection, SendLimits
+from paste_unicorn.workers.connection import WITH_THE_END, Connection, SendLimits
 from paste_unicorn.workers.deadlines import Deadlines
 from paste_unicorn.workers.exchange import Exchange
 from paste_unicorn.workers.listening import Listening
@@ -128,7 +128,7 @@ class Worker:
             answering=answering,
             deadlines=DEADLINES,
             bodies=BodyRules(0, None, None, 100, 8190),
-            send_limits=SendLimits(1 << 20, 30),
+            send_limits=SendLimits(1 << 20, 30, last_flags=WITH_THE_END),
             slot=self.slot,
             scoreboard=bench.board,
             log=logs.error,

@@ -25,10 +25,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.portions: list[bytes] = []
+        self.is_ended = False
         self.regions: list[FileRegion] = []
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, is_last: bool = False) -> None:
         self.portions.append(bytes(data))
+        self.is_ended = is_last
 
     def send_parts(self, parts: Sequence[bytes]) -> None:
         self.portions.append(b"".join(parts))
@@ -62,6 +64,13 @@ class Items:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Sized(Items):
+    """One that knows how many there are."""
+
+    def __len__(self) -> int:
+        return len(self.items)  # type: ignore[arg-type]
 
 
 def line_of(method: str, http11: bool) -> RequestLine:
@@ -101,6 +110,17 @@ def test_one_block_gets_its_length_and_leaves_in_one_portion() -> None:
     assert response.complete
     assert response.keep
     assert response.body_sent == 5
+
+
+@pytest.mark.parametrize("fields", [PLAIN, [*PLAIN, ("Content-Length", "3")]], ids=["counted", "said"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_end_of_the_connection_is_told_with_the_last_answer(keep: bool, fields: list[tuple[str, str]]) -> None:
+    """But where the application may take its time before that: in close()."""
+    wire, _ = call(answering([b"abc"], fields=fields), keep=keep)
+    assert wire.is_ended == (not keep)
+    for result in ([b"abc"], []):
+        wire, _ = call(answering(Sized(result), fields=PLAIN), keep=keep)
+        assert not wire.is_ended
 
 
 @pytest.mark.parametrize("result", [[b"a", b"", b"bc"], (b"abc",), [], [b""]])
@@ -442,7 +462,7 @@ def test_early_hints_come_before_the_answer_and_never_after() -> None:
 
 def test_a_client_that_has_gone_ends_the_iteration_and_closes() -> None:
     class Broken(Wire):
-        def send(self, data: bytes) -> None:
+        def send(self, data: bytes, is_last: bool = False) -> None:
             if self.portions:
                 raise ConnectionResetError("gone")
             super().send(data)
