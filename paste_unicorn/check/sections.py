@@ -6,8 +6,10 @@ file is said with its line, where PasteDeploy has an exception of configparser.
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
+import sys
 from importlib import metadata
 from typing import Any
 from urllib.parse import unquote
@@ -122,7 +124,9 @@ def _sentence(error: Exception, path: str, section: str = "") -> str:
         return f"{shown}:{error.lineno}: {error.line.strip()!r} stands before the first [section]"
     if isinstance(error, configparser.ParsingError):
         line, text = error.errors[0]
-        return f"{shown}:{line}: {text} is neither a [section] nor `name = value`"
+        if sys.version_info < (3, 13):
+            text = ast.literal_eval(text)
+        return f"{shown}:{line}: {text.strip()!r} is neither a [section] nor `name = value`"
     if isinstance(error, configparser.DuplicateSectionError):
         return f"{shown}:{error.lineno}: [{error.section}] is there twice"
     if isinstance(error, configparser.DuplicateOptionError):

@@ -150,7 +150,7 @@ def test_wrong_words_on_the_command_line_are_said(tmp_path: Path, face: str) -> 
     ("ini", "said"),
     [
         ("garbage\n", "prod.ini:1: 'garbage' stands before the first [section]"),
-        ("[server:main]\nuse = egg:gunicorn#main\ngarbage\n", "prod.ini:3: 'garbage\\n' is neither a [section] nor"),
+        ("[server:main]\nuse = egg:gunicorn#main\ngarbage\n", "prod.ini:3: 'garbage' is neither a [section] nor"),
         ("[server:main]\nbind = :80\n\nbind = :81\n", "prod.ini:4 [server:main] bind is there twice"),
         ("[server:main]\n[app:main]\n[server:main]\n", "prod.ini:3: [server:main] is there twice"),
         ("[server:main]\n\nbind = %(port)s\n", "prod.ini:3 [server:main] bind: %(port)s is not defined here or in"),
