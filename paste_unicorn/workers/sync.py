@@ -29,6 +29,7 @@ from .connection import Connection, SendLimits
 from .deadlines import SCAN_INTERVAL_S, Deadlines, overdue
 from .exchange import Exchange
 from .handoff import Handoff
+from .late import SharedQueues
 from .leaving import TICK_S, Leaving
 from .listening import Listening
 from .loop import GONE, READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
@@ -104,8 +105,12 @@ class SyncWorker:
         self._watcher = Watcher(
             loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared, leavers
         )  # fmt: skip
+        self._queues: SharedQueues | None = None  # who waits there may do so for ever
         if queue_timeout_s:
-            clients.turn_away_after(queue_timeout_s)
+            door = clients.turn_away_after(queue_timeout_s)
+            self._queues = SharedQueues(
+                door, listening, self._handoff, self._take_in, self._room, self._let_in
+            )  # fmt: skip
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
@@ -230,11 +235,19 @@ class SyncWorker:
             self._listening.resume(now)
         if self._may_take():
             self._handoff.watch()
+        if self._queues is not None and not self._leaving.began:
+            self._look_outside(self._queues, now)
         self._start_watcher()
         counters = self._slot.counters
         counters[CONNECTIONS] = len(self._clients.by_fd)
         counters[BYTES_IN] = self._clients.bytes_in
         self._each_round()
+
+    def _look_outside(self, queues: SharedQueues, now: float) -> None:
+        try:
+            queues.look(now, self.is_full or self._room.is_taken())
+        except Exception as error:
+            self._exchange.complain(FAULT, error)
 
     def _see_to_overdue(self, now: float, events: Events) -> None:
         """At the end of a scan. Who seems overdue may just have sent something: that is looked at before."""
