@@ -258,7 +258,7 @@ def make_worker(
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     answering.closing = not requests.keepalive_s
     loop = make_loop()
-    worker, waiting = _class_of(processes, say_tired)
+    worker, waiting = _class_of(processes, logs, say_tired)
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
@@ -312,7 +312,7 @@ def make_worker(
 
 
 def _class_of(
-    processes: ProcessSettings, say_tired: Callable[[str], None]
+    processes: ProcessSettings, logs: Logs, say_tired: Callable[[str], None]
 ) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
     """What makes a worker of this class, and how its applications wait for a client."""
     name = processes.worker_class
@@ -340,4 +340,4 @@ def _class_of(
         from .eventlet_hub import EventletHub
 
         hub = EventletHub()
-    return functools.partial(GreenWorker, hub=hub), hub.wait
+    return functools.partial(GreenWorker, hub=hub, logs=logs), hub.wait
