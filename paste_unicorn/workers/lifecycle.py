@@ -304,6 +304,7 @@ def make_worker(
         log=logs.error,
         max_connections=processes.worker_connections,
         drain_s=processes.drain_timeout_s,
+        graceful_s=processes.graceful_timeout_s,
         queue_timeout_s=processes.queue_timeout_s,
         overtime=overtime,
         wakeup_fd=wakeup_fd,
@@ -323,7 +324,6 @@ def _class_of(
             ThreadWorker,
             threads=processes.threads,
             timeout_s=processes.timeout_s,
-            graceful_s=processes.graceful_timeout_s,
             say_tired=say_tired,
         )
         return make, wait_in_thread

@@ -77,6 +77,7 @@ class SyncWorker:
         log: logging.Logger,
         max_connections: int,
         drain_s: float,
+        graceful_s: float,
         queue_timeout_s: float,
         overtime: Overtime | None,
         wakeup_fd: int,
@@ -95,7 +96,7 @@ class SyncWorker:
         self._clients = clients = self.clients_class(loop, parser, exchange, deadlines, bodies, self._run_request)
         self._handoff = Handoff(pair, loop, clients, peers, send_limits, slot, log, hands_off)
         self._leaving = Leaving(
-            loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
+            loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s, graceful_s
         )  # fmt: skip
         self._room = Room(max_connections, clients, listening, self._handoff, self._leaving, scoreboard)
         self.retire, self.drain = self._leaving.retire, self._leaving.drain

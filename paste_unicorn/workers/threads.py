@@ -69,7 +69,7 @@ class ThreadWorker(SyncWorker):
         overtime: Overtime | None = given["overtime"]
         if overtime is not None:
             given["send_limits"] = given["send_limits"]._replace(wait=overtime.wait_in_thread)
-        super().__init__(**given)
+        super().__init__(graceful_s=graceful_s, **given)
         self._exchange.note_responses()
         self._switching = Switching(socket.socket)
         self._pool = Pool(threads, self._exchange, self._lend)
