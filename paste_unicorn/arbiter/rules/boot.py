@@ -116,6 +116,7 @@ def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter,
 
 def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Counts on this worker; when all of a new generation are ready, it takes over."""
+    state = replace(state, killed_newborns=0)
     slot = state.slot(event.slot)
     if slot is not None and slot.generation == event.generation and slot.pid in {0, event.pid}:
         if slot.phase in {SlotPhase.ORDERED, SlotPhase.STARTING}:

@@ -38,7 +38,8 @@ def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, t
         done = (Say("info", f"Got HUP: another reload follows generation {coming.number}"),)
     # What failed before need not fail again: nothing waits for its time.
     births, loads = state.births.after_success(), state.loads.after_success()
-    return replace(state, reload_wanted=HUP, asked_for=None, births=births, loads=loads), done
+    state = replace(state, births=births, killed_newborns=0, loads=loads)
+    return replace(state, reload_wanted=HUP, asked_for=None), done
 
 
 def comes_beside(state: Arbiter, generation: Generation) -> bool:

@@ -277,10 +277,21 @@ def has_a_worker_that_is_not_ready_in_time(story: Story) -> None:
     story.ends(200)
 
 
+def has_workers_that_are_all_killed_before_they_are_ready(story: Story) -> None:
+    story.loads(2)
+    for pid in range(203, 209):
+        story.tell(WorkerForked(3, 2, pid))
+        story.dies(pid)
+    assert story.state.coming is None
+    story.tell(WorkerForked(4, 2, 210))
+    story.ends(210)
+    story.ends(200)
+
+
 FAILURES = [
     fails_to_load, can_t_be_started, dies_while_it_loads, does_not_load_in_time, can_t_listen, loses_its_template,
     has_a_worker_that_dies_before_it_is_ready, has_a_worker_that_dies_just_after_it_was_ready,
-    has_a_worker_that_is_not_ready_in_time,
+    has_a_worker_that_is_not_ready_in_time, has_workers_that_are_all_killed_before_they_are_ready,
 ]  # fmt: skip
 
 

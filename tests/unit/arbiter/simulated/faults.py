@@ -51,6 +51,7 @@ FAULTS = (
     Fault("waits for a start that has trouble", wrong.waits_for_a_start_that_has_trouble, ("forgets no HUP",)),
     Fault("loads beside under retire_first", wrong.loads_beside_under_retire_first, ("retire_first",)),
     Fault("never waits after a failure", wrong.never_waits_after_a_failure, ("backs off",)),
+    Fault("never counts newborns that are killed", wrong.never_counts_newborns_that_are_killed, ("backs off",)),
     Fault(
         "does not see who is stuck", wrong.does_not_see_who_is_stuck, ("goes quiet", "forgets no HUP", "looks ahead")
     ),

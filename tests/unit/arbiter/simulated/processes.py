@@ -255,6 +255,9 @@ class Worker(Process):
         if not self.is_alive or self.hangs_since is not None:
             return
         world = self.world
+        if world.now < world.newborns_killed_until:
+            self.die(KILLED)
+            return
         if self.fate == "dies at birth":
             self.die(FAILED if world.draw(_FIRST, self.pid) < 0.5 else CRASHED)
             return

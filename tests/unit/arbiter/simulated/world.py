@@ -54,6 +54,7 @@ class World:
         self.successor: NewArbiter | None = None
         self.rows: dict[int, Worker] = {}  # of the scoreboard: who wrote there last
         self.forks_fail_until = 0.0
+        self.newborns_killed_until = 0.0
         self.next_silent_death = ""  # after what a template dies before it can report it
         self.worker_fates: dict[int, WorkerFate] = {}  # of the n-th worker that is born
         self.successor_fates: deque[SuccessorFate] = deque()
@@ -117,7 +118,7 @@ class World:
     def get_well(self, release: Release) -> None:
         """Whatever was wrong with the machine, and with what lies on the disk, has been corrected."""
         self.release = release
-        self.forks_fail_until = 0.0
+        self.forks_fail_until = self.newborns_killed_until = 0.0
         self.next_silent_death = ""
         self.worker_fates.clear()
         self.successor_fates.clear()

@@ -231,6 +231,10 @@ def never_waits_after_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Backoff, "after_failure", after_failure)
 
 
+def never_counts_newborns_that_are_killed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replacing, "_MOST_KILLED", 1_000_000)
+
+
 def does_not_see_who_is_stuck(patch: pytest.MonkeyPatch) -> None:
     def nobody(state: Arbiter, event: TimePassed, now: float) -> Outcome:
         return state, ()
