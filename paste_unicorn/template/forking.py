@@ -25,7 +25,6 @@ from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import (
-    LONGEST_REASON,
     End,
     Equip,
     Exited,
@@ -35,6 +34,7 @@ from ..process.messages import (
     ForkFailed,
     Loaded,
     ReopenLogs,
+    shortened,
 )  # fmt: skip
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Settings
@@ -131,7 +131,7 @@ class Template:
             reason = traceback.format_exc()
         else:
             return
-        self._channel.send(Failed(reason[-LONGEST_REASON:]))
+        self._channel.send(Failed(shortened(reason)))
         leave.child(1)
 
     def _obey(self) -> None:

@@ -83,6 +83,11 @@ CODES = [
     ("(global_conf, **local_conf):", "(global_conf, **local_conf:", ["SyntaxError", "Traceback"]),
     ('CODE = "first"', 'raise LookupError("at import")', ["LookupError: at import", "Traceback", "_of_the_test.py"]),
     ("    return app", '    raise RuntimeError("in the factory")', ["RuntimeError: in the factory", "Traceback"]),
+    (
+        'CODE = "first"',
+        'raise ValueError("x" * 100_000 + "!")',
+        ["Traceback", "_of_the_test.py", "ValueError: x", "x!"],
+    ),
     ("    return app", '    raise SystemExit("it leaves")', ["SystemExit: it leaves", "Traceback"]),
 ]
 
