@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..ops.last_words import describe, last_words, out_of_memory, unanswered
 from ..ops.oom import count_kills
-from ..scoreboard import Scoreboard, SlotReading
+from ..scoreboard import Scoreboard, SlotReading, State
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
@@ -48,7 +48,8 @@ class Obituaries:
             self._report(ended, reading)
         if ended.told_to_go:
             counters = reading.counters
-            self._finished += reading.requests - counters["answered_before_retiring"]
+            if reading.state >= State.RETIRING:  # else it was killed before it knew
+                self._finished += reading.requests - counters["answered_before_retiring"]
             self._handed_off += counters["handed_off"]
             self._lost += len(reading.running)
         self._log_unanswered(reading, "aborted" if self._scoreboard.stopping and not ended.report else "worker-died")
