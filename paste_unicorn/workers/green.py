@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from greenlet import getcurrent, greenlet
 
 from ..http.parser import Head
-from ..scoreboard import CELLS, UNCELLED
+from ..scoreboard import UNCELLED
 from ..wsgi.file_wrapper import FileRegion
 from .connection import IDLE, RUNNING, Connection, SendLimits
 from .deadlines import NEVER
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..ops.logs import Logs
 
 _KEPT = 256  # greenlets that wait for their next request
+_MORE_CELLS = 64
 _LEAVING_S = 0.005  # how often a worker that is about to leave looks
 
 
@@ -97,7 +98,8 @@ class GreenWorker(SyncWorker):
             self._overtime.current = getcurrent
             self._overtime.runs_several = True
         self._lanes: list[Any] = []  # greenlets without a request
-        self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
+        self._cells: list[int] = []  # of the scoreboard, free ones
+        self._known_cells = 0  # those and the ones in use
         self._is_called = False  # another round has been asked for
         self._is_over = False
         self._fault: Exception | None = None  # of the server itself
@@ -189,16 +191,22 @@ class GreenWorker(SyncWorker):
             del connection, head, body
             connection, head, body, length = self._hub.greenlet.switch()
 
+    def _has_more_cells(self) -> bool:
+        known = self._known_cells
+        self._known_cells = most = self._slot.use_cells(known + _MORE_CELLS)
+        self._cells += range(most - 1, known - 1, -1)
+        return most > known
+
     def _run_one(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> bool:
         """Whether its greenlet may have another one: what an application waited for may still call one that was ended
         from outside.
         """
-        cells, counters, clients = self._cells, self._slot.counters, self._clients
-        if cells:
+        cells, slot, clients = self._cells, self._slot, self._clients
+        if cells or self._has_more_cells():
             connection.cell = cells.pop()
         else:
-            connection.cell = CELLS  # nobody reads that one: it is only counted
-            counters[UNCELLED] += 1
+            connection.cell = slot.cells  # nobody reads that one: it is only counted
+            slot.counters[UNCELLED] += 1
         response = None
         try:
             if head.asks_to_switch:
@@ -206,16 +214,16 @@ class GreenWorker(SyncWorker):
             else:
                 response = self._exchange.run(connection, head, body, head.keep, length)
         except BaseException as error:
-            self._slot.end(connection.cell)
+            slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook
                 self._exchange.complain(FAULT, error)
         clients.running.pop(connection, None)
         connection.response = None
         connection.phase = IDLE  # what follows says what it waits for
-        if connection.cell < CELLS:
+        if connection.cell < slot.cells:
             cells.append(connection.cell)
         else:
-            counters[UNCELLED] -= 1
+            slot.counters[UNCELLED] -= 1
         if response is None:
             clients.drop(connection)
             return False

@@ -29,7 +29,7 @@ from typing import IO, Any
 from ..http.parser import Head
 from ..http.refusals import Refused
 from ..process import leave
-from ..scoreboard import CELLS, UNCELLED
+from ..scoreboard import UNCELLED
 from ..wsgi.gateway import Response
 from .connection import IDLE, RUNNING, Connection
 from .deadlines import NEVER
@@ -150,7 +150,8 @@ class ThreadWorker(SyncWorker):
         if self._leaving.began:
             self._stuck.end_without(now)
         self._stuck.look_at_pool(now, self.is_full, len(self._turns))
-        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
+        beyond = self._pool.hands[self._slot.cells :]
+        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in beyond)
 
     def _replace_thread_of(self, connection: Connection) -> None:
         """Its request has been given up."""
