@@ -89,6 +89,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             origin=origin,
             runner=runner,
             ini=title_name(processes, around.ini_path),
+            told=resolved.notes,
         )
     )
 
