@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _RETRY_S = 0.02
 
+# Clients that vanish without a word (a phone out of reach, a lost NAT entry) are gone after two minutes: the kernel
+# asks after a minute of silence, four times (tcp(7)). Names as systems have them; seconds, seconds, seconds, probes.
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+
 
 class BindProblem(Exception):
     """Addresses that can't be listened on, a line each. `is_taken`: by somebody who listens there."""
@@ -147,8 +151,12 @@ def _bound_tcp(address: Address, others: Sequence[Address], terms: Terms, until:
     sock = socket.socket(family)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit it, which saves a call for each.
+        # Accepted connections inherit these, which saves a call for each.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         if terms.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

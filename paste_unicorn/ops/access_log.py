@@ -22,7 +22,7 @@ NAME = "gunicorn.access"
 class AccessLog:
     """Writes the line of a request; used by any thread of a worker, never raises."""
 
-    __slots__ = ("_line", "_logger", "_ours", "_outputs")
+    __slots__ = ("_line", "_ours", "_outputs", "logger")
 
     def __init__(self, text: str, ours: list[OutputHandler]) -> None:
         """``text`` is the format, ``ours`` the handlers of ``gunicorn.access`` that we made; [] if an ini has
@@ -31,14 +31,18 @@ class AccessLog:
         Raises `AccessLogFormatProblem`.
         """
         self._line = compile_format(text)
-        self._logger = logging.getLogger(NAME)
+        self.logger = logging.getLogger(NAME)
         self._ours: list[logging.Handler] = list(ours)  # compared with the logger's, to see what others added
         self._outputs = tuple(handler.put for handler in ours)
 
+    def is_direct(self) -> bool:
+        """Whether lines go straight to our outputs, as nobody can tell the difference."""
+        logger = self.logger
+        return logger.handlers == self._ours and not (logger.filters or logger.propagate) and bool(self._ours)
+
     def write(self, served: Served) -> None:
         """Write the line of one request."""
-        logger = self._logger
-        if logger.handlers != self._ours or logger.filters or logger.propagate or not self._ours:
+        if not self.is_direct():
             self._as_record(served)
             return
         try:
@@ -53,11 +57,11 @@ class AccessLog:
         """Through the standard logging, for handlers and filters of others; ``record.args`` holds the
         atoms.
         """
-        if not self._logger.isEnabledFor(logging.INFO):
+        if not self.logger.isEnabledFor(logging.INFO):
             return
         try:
             args = atoms(served)
             args["line"] = self._line(served)
-            self._logger.info("%(line)s", args)
+            self.logger.info("%(line)s", args)
         except Exception:  # a filter or a handler of the application's: its failure is not the visitor's
             logging.getLogger("gunicorn.error").exception("A handler or filter of %s failed.", NAME)

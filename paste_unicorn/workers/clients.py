@@ -72,10 +72,11 @@ class Clients:
         self._run_request = run_request
         self._bodies.run_requests_by(run_request)
 
-    def turn_away_after(self, limit_s: float) -> None:
+    def turn_away_after(self, limit_s: float) -> Door:
         """Refuse requests that have waited for longer."""
         self.door = Door(limit_s, self._exchange, self.refuse)
         self.run_requests_by(self._run_request)
+        return self.door
 
     def add(self, connection: Connection) -> None:
         """A new client, whom the loop does not watch yet."""

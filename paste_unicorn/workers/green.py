@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
@@ -21,12 +21,16 @@ from .connection import IDLE, RUNNING, Connection, SendLimits
 from .deadlines import NEVER
 from .exchange import ClientLeft
 from .green_clients import GreenClients
+from .green_logs import HubLogs
 from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import RequestTimeout
 from .switching import Switching
 from .sync import FAULT, SyncWorker
 from .waited import LATE_S
+
+if TYPE_CHECKING:
+    from ..ops.logs import Logs
 
 _KEPT = 256  # greenlets that wait for their next request
 _LEAVING_S = 0.005  # how often a worker that is about to leave looks
@@ -79,9 +83,11 @@ class GreenWorker(SyncWorker):
     is_watched = False
     _clients: GreenClients
 
-    def __init__(self, *, hub: Hub, send_limits: SendLimits, **given: Any) -> None:
+    def __init__(self, *, hub: Hub, logs: Logs, send_limits: SendLimits, **given: Any) -> None:
         super().__init__(send_limits=send_limits._replace(on_held=self._held), **given)
         self._hub = hub
+        self._logs = HubLogs(hub.greenlet, hub.soon)
+        self._logs.look_after(logs)
         self._clients.waiting = hub.waiting
         self._clients.later = hub.soon
         self._clients.wait_no_more = hub.forget
@@ -106,6 +112,7 @@ class GreenWorker(SyncWorker):
         os.register_at_fork(after_in_child=self._leave_to_parent)
         self._is_over = False
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
+        self._logs.finish()
         if self._fault is not None:
             raise self._fault
 

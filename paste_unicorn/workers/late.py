@@ -1,14 +1,15 @@
 """Those in the queues that workers share are told when they have waited for too long (`queue_timeout`), too.
 
 Who waits in a listener's queue, or has been passed on and was not taken, belongs to whoever comes free first: a worker
-that is full takes nothing from there before its time is up. How long one has waited is known when it has been taken. If
-that is not too long, it waits in this worker or is passed on again, and nobody is taken before its time would be up,
-since all behind it came later.
+that is closed, since it has no thread or no room for another one, takes nothing from there before its time is up. How
+long one has waited is known when it has been taken. If that is not too long, it waits in this worker, is passed on
+again or runs, and nobody is taken before its time would be up, since all behind it came later.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ TakeIn = Callable[[Connection, bool], bool]  # the same for a sibling's, if it a
 
 
 class SharedQueues:
-    """Owned by the thread that has the loop; asked while the worker is full."""
+    """Owned by the thread that has the loop; asked a few times a second."""
 
     def __init__(
         self, door: Door, listening: Listening, handoff: Handoff, take_in: TakeIn, room: Room, let_in: LetIn
@@ -44,14 +45,14 @@ class SharedQueues:
         self._take_in = take_in
         self._room = room
         self._let_in = let_in
-        self._due = 0.0  # monotonic seconds: before that nobody has waited for too long
+        self._due = math.inf  # monotonic seconds: before that nobody has waited for too long
 
-    def begin(self, now: float) -> None:
-        """From now on nobody is taken from there."""
-        self._due = now + self._door.limit_s
-
-    def look(self, now: float) -> None:
-        """Let in who has waited for too long."""
+    def look(self, now: float, is_closed: bool) -> None:
+        """Let in who has waited for too long. `is_closed`: nobody else is taken from there."""
+        if not is_closed:
+            self._due = math.inf
+            return
+        self._due = min(self._due, now + self._door.limit_s)
         if now < self._due:
             return
         due = self._take_late(self._from_siblings, now)
@@ -73,7 +74,7 @@ class SharedQueues:
     def _take_late(self, take: Callable[[float], _Taken | None], now: float) -> float:
         """Until there is none, or one that may wait. When to look again."""
         for _ in range(MOST_A_LOOK):
-            if self._room.is_taken() or not self._handoff.has_descriptors():
+            if self._room.is_crowded() or not self._handoff.has_descriptors():
                 break
             taken = take(now)
             if taken is None:

@@ -31,7 +31,8 @@ TICK_S = 0.1
 SECOND_LOOK_S = 0.3  # a TERM may come to all processes at once: is it the whole server that stops?
 LOOK_S = 0.02  # how often that is looked at
 MOST_A_PASS = 256  # that are passed on before who can't travel is served: some 2 ms
-PATIENCE_S = 2.0  # without anybody who takes a connection; then they are closed
+PATIENCE_S = 2.0  # at least, without anybody who takes a connection; then they are closed
+MARGIN_S = 5.0  # before `graceful_timeout` is over: siblings that are only busy have so long to take them
 IDLE_GRACE_S = 2.0  # how long connections that will be closed may still ask
 _JUST_CONNECTED_S = 1.0  # who has said nothing yet must be about to
 
@@ -50,6 +51,7 @@ class Leaving:
         slot: SlotWriter,
         scoreboard: Scoreboard,
         drain_s: float,
+        graceful_s: float,
     ) -> None:
         self._loop = loop
         self._listening = listening
@@ -60,6 +62,7 @@ class Leaving:
         self._slot = slot
         self._scoreboard = scoreboard
         self._drain_s = drain_s
+        self._patience_s = max(PATIENCE_S, graceful_s - MARGIN_S)
         self.began = False
         self.draining = False
         self._began_at = 0.0  # all times are monotonic seconds
@@ -123,7 +126,7 @@ class Leaving:
         if self._handoff.gives:
             if now >= self._try_at and not self._handoff.waits_for_room:
                 self._pass_on(now, ready, but)
-            if now >= self._taken_at + PATIENCE_S and not self._close_at:
+            if now >= self._taken_at + self._patience_s and not self._close_at:
                 self._give_up(now)
 
     def _pass_on(self, now: float, ready: Collection[int], but: Connection | None) -> None:

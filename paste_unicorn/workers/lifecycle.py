@@ -264,7 +264,7 @@ def make_worker(
     answering = Answering(ResponseHeads(requests.server_header), b"", requests.sendfile)
     answering.closing = not requests.keepalive_s
     loop = make_loop()
-    worker, waiting = _class_of(processes, say_tired)
+    worker, waiting = _class_of(processes, logs, say_tired)
     exchange = make_exchange(
         settings, say_tired, orders.application, answering, slot, logs, orders.generation, hooks
     )  # fmt: skip
@@ -310,6 +310,7 @@ def make_worker(
         log=logs.error,
         max_connections=processes.worker_connections,
         drain_s=processes.drain_timeout_s,
+        graceful_s=processes.graceful_timeout_s,
         queue_timeout_s=processes.queue_timeout_s,
         overtime=overtime,
         wakeup_fd=wakeup_fd,
@@ -318,7 +319,7 @@ def make_worker(
 
 
 def _class_of(
-    processes: ProcessSettings, say_tired: Callable[[str], None]
+    processes: ProcessSettings, logs: Logs, say_tired: Callable[[str], None]
 ) -> tuple[Callable[..., SyncWorker], Callable[[int, bool, bool, float], bool]]:
     """What makes a worker of this class, and how its applications wait for a client."""
     name = processes.worker_class
@@ -329,7 +330,6 @@ def _class_of(
             ThreadWorker,
             threads=processes.threads,
             timeout_s=processes.timeout_s,
-            graceful_s=processes.graceful_timeout_s,
             say_tired=say_tired,
         )
         return make, wait_in_thread
@@ -346,4 +346,4 @@ def _class_of(
         from .eventlet_hub import EventletHub
 
         hub = EventletHub()
-    return functools.partial(GreenWorker, hub=hub), hub.wait
+    return functools.partial(GreenWorker, hub=hub, logs=logs), hub.wait

@@ -28,6 +28,7 @@ monotonic = time.monotonic
 SLOW_HEAD_S = 0.5  # a head younger than this is not called slow when room is needed
 LONG_IDLE_S = 1.0  # who was answered a moment ago may be about to ask again
 SILENCE_S = 1.0  # no worker has said for so long that it has room: none has, or is able to give it
+SPARE = 64  # places beyond that many connections, for those who are turned away
 _LOOKED_AT = 16  # where so many in a row have sent something that was not read yet, it is their turn first
 
 
@@ -54,6 +55,10 @@ class Room:
     def is_taken(self) -> bool:
         """Whether this worker has all the connections that it may have."""
         return len(self._by_fd) >= self._most
+
+    def is_crowded(self) -> bool:
+        """Whether it has no place left even for those who are only to be told that they have waited for too long."""
+        return len(self._by_fd) >= self._most + SPARE
 
     def is_exceeded(self) -> bool:
         """Whether it has one more."""

@@ -29,6 +29,7 @@ from .connection import Connection, SendLimits
 from .deadlines import SCAN_INTERVAL_S, Deadlines, overdue
 from .exchange import Exchange
 from .handoff import Handoff
+from .late import SharedQueues
 from .leaving import TICK_S, Leaving
 from .listening import Listening
 from .loop import GONE, READABLE, WRITABLE, EpollLoop, Events, SelectorLoop
@@ -76,6 +77,7 @@ class SyncWorker:
         log: logging.Logger,
         max_connections: int,
         drain_s: float,
+        graceful_s: float,
         queue_timeout_s: float,
         overtime: Overtime | None,
         wakeup_fd: int,
@@ -94,7 +96,7 @@ class SyncWorker:
         self._clients = clients = self.clients_class(loop, parser, exchange, deadlines, bodies, self._run_request)
         self._handoff = Handoff(pair, loop, clients, peers, send_limits, slot, log, hands_off)
         self._leaving = Leaving(
-            loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s
+            loop, listening, clients, self._handoff, exchange, answering, slot, scoreboard, drain_s, graceful_s
         )  # fmt: skip
         self._room = Room(max_connections, clients, listening, self._handoff, self._leaving, scoreboard)
         self.retire, self.drain = self._leaving.retire, self._leaving.drain
@@ -104,8 +106,12 @@ class SyncWorker:
         self._watcher = Watcher(
             loop, clients, self._handoff, listening, self._leaving, exchange, slot, self._fresh, self._shared, leavers
         )  # fmt: skip
+        self._queues: SharedQueues | None = None  # who waits there may do so for ever
         if queue_timeout_s:
-            clients.turn_away_after(queue_timeout_s)
+            door = clients.turn_away_after(queue_timeout_s)
+            self._queues = SharedQueues(
+                door, listening, self._handoff, self._take_in, self._room, self._let_in
+            )  # fmt: skip
         self._next_tick = self._next_scan = 0.0  # monotonic seconds
         self._second = 0  # of the clock on the wall: which the Date line shows
         self._round_began = self._last_round_s = 0.0  # how long the application was occupied in the round before
@@ -234,11 +240,19 @@ class SyncWorker:
             self._listening.resume(now)
         if self._may_take():
             self._handoff.watch()
+        if self._queues is not None and not self._leaving.began:
+            self._look_outside(self._queues, now)
         self._start_watcher()
         counters = self._slot.counters
         counters[CONNECTIONS] = len(self._clients.by_fd)
         counters[BYTES_IN] = self._clients.bytes_in
         self._each_round()
+
+    def _look_outside(self, queues: SharedQueues, now: float) -> None:
+        try:
+            queues.look(now, self.is_full or self._room.is_taken())
+        except Exception as error:
+            self._exchange.complain(FAULT, error)
 
     def _see_to_overdue(self, now: float, events: Events) -> None:
         """At the end of a scan. Who seems overdue may just have sent something: that is looked at before."""

@@ -35,7 +35,6 @@ from .connection import IDLE, RUNNING, Connection
 from .deadlines import NEVER
 from .exchange import ClientLeft
 from .hands import Hand
-from .late import SharedQueues
 from .leaving import TICK_S
 from .loop import READABLE
 from .overtime import Overtime, RequestTimeout, Run
@@ -70,7 +69,7 @@ class ThreadWorker(SyncWorker):
         overtime: Overtime | None = given["overtime"]
         if overtime is not None:
             given["send_limits"] = given["send_limits"]._replace(wait=overtime.wait_in_thread)
-        super().__init__(**given)
+        super().__init__(graceful_s=graceful_s, **given)
         self._exchange.note_responses()
         self._switching = Switching(socket.socket)
         self._pool = Pool(threads, self._exchange, self._lend)
@@ -80,14 +79,9 @@ class ThreadWorker(SyncWorker):
             self._overtime.interrupt = self._interrupt
             self._overtime.runs_several = True
         self._stuck = Stuck(timeout_s, graceful_s, self._pool, self._clients, given["log"], say_tired)
-        queues: SharedQueues | None = None
-        if self._clients.door is not None:
-            queues = SharedQueues(
-                self._clients.door, self._listening, self._handoff, self._take_in, self._room, self._let_in
-            )  # fmt: skip
         self._done: deque[tuple[Connection, Response | Refused | None]] = deque()  # are the loop's again
         self._turns = Turns(
-            self._clients, self._listening, self._handoff, self._exchange, self._scoreboard, queues, self._done.append
+            self._clients, self._listening, self._handoff, self._exchange, self._scoreboard, self._done.append
         )  # fmt: skip
         self._bell, self._ringer = os.pipe()  # readable: something is in `_done`, or a thread has come free
         self._has_rung = False
@@ -151,8 +145,6 @@ class ThreadWorker(SyncWorker):
                 self._replace_thread_of(connection)
         self._turns.turn_away()
         self._welcome_back()
-        if not self._leaving.began:
-            self._look_outside()
         if self._stuck.give_up(now):
             self._ring()
         if self._leaving.began:
@@ -165,12 +157,6 @@ class ThreadWorker(SyncWorker):
         hand = self._clients.running.get(connection)
         if hand is not None and hand.give_up(connection):
             self._ring()
-
-    def _look_outside(self) -> None:
-        try:
-            self._turns.look_outside(monotonic())
-        except Exception as error:
-            self._exchange.complain(FAULT, error)
 
     def _look_for_room(self) -> None:
         """Is any thread free? Then who waits is served, by this one, and the loop goes on elsewhere."""

@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING
 
 from ..http.parser import Head
 from .connection import Connection
-from .late import SharedQueues
 from .waited import has_gone
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ class Turns:
         handoff: Handoff,
         exchange: Exchange,
         scoreboard: Scoreboard,
-        queues: SharedQueues | None,
         give_back: Callable[[tuple[Connection, Refused | None]], None],
     ) -> None:
         self._clients = clients
@@ -47,7 +45,6 @@ class Turns:
         self._handoff = handoff
         self._exchange = exchange
         self._scoreboard = scoreboard
-        self._queues = queues  # None: who waits there may do so for ever
         self._give_back = give_back  # to the loop: to be refused, or else to be dropped
         self._waiting: deque[Waiting] = deque()
         self.is_full = False  # the doors are closed
@@ -98,18 +95,11 @@ class Turns:
             self._exchange.skip(connection, head.line.raw)
         self._give_back((connection, refused))
 
-    def look_outside(self, now: float) -> None:
-        """Let in who waits in a queue that the workers share, and has done so for too long."""
-        if self.is_full and self._queues is not None:
-            self._queues.look(now)
-
     # -- the doors ---------------------------------------------------------------------------------------------------
 
     def close_doors(self) -> None:
         if not self.is_full:
             self.is_full = True
-            if self._queues is not None:
-                self._queues.begin(monotonic())
             self._listening.unwatch()
             self._handoff.unwatch()
             if self._handoff.gives and self._scoreboard.workers > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +183,19 @@ def test_an_echo_to_who_has_ended_its_side_is_whole(server: Server, size: int) -
         client.end()
         assert client.read_answer().body == data
         client.expect_end()
+
+
+def test_the_kernel_asks_silent_clients_whether_they_are_still_there(server: Server) -> None:
+    """Within a minute, whatever they wait for (`man 5 proc`, /proc/net/tcp: timer 02, and clock ticks)."""
+
+    def timers() -> list[str]:
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return [row[5] for row in rows if [int(end.partition(":")[2], 16) for end in row[1:3]] == ports]
+
+    with server.connect() as client:
+        ports = [server.port, client.sock.getsockname()[1]]
+        client.send(get(HOST, target=b"/state"))
+        assert client.read_answer().status == 200
+        wait_for(lambda: [timer[:3] for timer in timers()] == ["02:"], "the timer of the keep-alive probes")
+        [timer] = timers()
+        assert int(timer[3:], 16) <= 60 * os.sysconf("SC_CLK_TCK")

@@ -374,6 +374,40 @@ def test_who_waits_for_a_full_pool_and_not_for_too_long_is_served(
         assert sorted(str(line["how"]) for line in access_lines(server, "%22second%22", len(second))) == expected
 
 
+# -- while all connections that a worker may have are taken -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def crowded(server: Server, count: int) -> Iterator[None]:
+    """Within this so many clients keep their places: they have not sent all of their bodies."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(count)]
+        for client in clients:
+            client.send(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\n1")
+        yield
+        for client in clients:
+            client.send(b"2")
+        assert [client.read_answer().status for client in clients] == [200] * count
+
+
+def test_who_waits_for_a_place_is_told_in_time(worker_class: str, tmp_path: Path) -> None:
+    settings = {
+        "workers": "1", "worker_class": worker_class, "worker_connections": "3", "body_timeout": "600",
+        "queue_timeout": str(QUEUE_TIMEOUT_S), **LOGS,
+    }  # fmt: skip
+    with serve(settings=settings) as server, contextlib.ExitStack() as stack:
+        with crowded(server, 3):
+            clients = [stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(5)]
+            began = time.monotonic()
+            for client in clients:
+                ask(client, recording("too-late"))
+            check_silent(clients[0], 0.3, began)
+            for client in clients:
+                check_refused(client)
+        assert events(server, "too-late") == []
+        assert server.get("/").status == 200
+
+
 @pytest.mark.parametrize("worker_class", ["threads"])
 def test_over_a_unix_socket_the_time_since_it_was_seen_counts(worker_class: str, tmp_path: Path) -> None:
     settings = {

@@ -221,6 +221,19 @@ def test_as_long_as_somebody_takes_it_is_patient(bench: Bench) -> None:
     assert kept
 
 
+def test_siblings_that_are_only_busy_may_come_until_its_time_is_nearly_up(bench: Bench) -> None:
+    kept = fill_pair(bench)
+    worker = bench.worker(graceful_s=30.0)
+    client = idle_client(worker)
+    now = retire(worker)
+    for waited_s in (0.0, 10.0, 24.9):
+        step(worker, now + waited_s)
+        assert b"Connection: close" not in ask(worker, client)
+    step(worker, now + 25.1)
+    assert b"Connection: close" in ask(worker, client)
+    assert kept
+
+
 def test_without_handoff_idle_connections_may_ask_once_more_and_are_closed(bench: Bench) -> None:
     worker = bench.worker(gives=False)
     client, idle = idle_client(worker), idle_client(worker)

@@ -84,10 +84,11 @@ class Bench:
         gives: bool = True,
         max_connections: int = 1000,
         trusts: Callable[[str], bool] = lambda host: False,
+        graceful_s: float = 0.0,
     ) -> Worker:
         """A worker that does not run yet."""
         slot = len(self._workers) + 1
-        worker = Worker(self, slot, application, tuple(listeners), gives, max_connections, trusts)
+        worker = Worker(self, slot, application, tuple(listeners), gives, max_connections, trusts, graceful_s)
         self._workers.append(worker)
         return worker
 
@@ -104,6 +105,7 @@ class Worker:
         gives: bool,
         max_connections: int,
         trusts: Callable[[str], bool],
+        graceful_s: float,
     ) -> None:
         self.loop = make_loop()
         self.slot = bench.board.writer(slot)
@@ -134,6 +136,7 @@ class Worker:
             log=logs.error,
             max_connections=max_connections,
             drain_s=0.05,
+            graceful_s=graceful_s,
             queue_timeout_s=0,
             overtime=None,
             wakeup_fd=self._wakeup,
