@@ -34,8 +34,11 @@ from .template.judging import settle_and_judge
 from .template.loading import threads_of_the_application
 
 
-def serve(application: Callable[..., Any], global_conf: dict[str, str], **local_conf: str) -> NoReturn:
-    """`paste.server_runner`: serve this application until a signal ends the process."""
+def serve(application: Callable[..., Any], global_conf: dict[str, str], /, **local_conf: str) -> NoReturn:
+    """`paste.server_runner`: serve this application until a signal ends the process.
+
+    By position, as Paste does it: a line of the ini may have any name.
+    """
     try:
         _serve(application, surroundings.look_around(application, global_conf), local_conf)
     except Refusal as refusal:
@@ -86,6 +89,7 @@ def _serve(application: Callable[..., Any], around: Surroundings, local_conf: di
             origin=origin,
             runner=runner,
             ini=title_name(processes, around.ini_path),
+            told=resolved.notes,
         )
     )
 

@@ -50,6 +50,7 @@ from .weighing import Weighing
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
+    from ..settings.problems import Problem
     from ..settings.resolve import Settings
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -78,6 +79,7 @@ class Inheritance:
     origin: Origin
     runner: Runner
     ini: str  # what stands in titles
+    told: tuple[Problem, ...] = ()  # what was said of the settings
     predecessor: Predecessor | None = None
     handoff: HandoffPair | None = None  # whose connections this one's workers take over
 
@@ -107,7 +109,7 @@ def run(given: Inheritance) -> NoReturn:
         ini=given.ini,
         reloading=given.runner.watch_files is not None,
     )
-    generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents)
+    generations = Generations(equipment, given.listeners, given.origin, given.runner, close_parents, given.told)
     generations.check_limits()
     succession = Succession(generations, given.runner, given.predecessor)
     performer = Performer(generations, succession, given.runner, given.hooks)

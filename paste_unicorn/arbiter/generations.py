@@ -31,6 +31,7 @@ from .own_logs import follow
 from .state import Plan
 
 if TYPE_CHECKING:
+    from ..settings.problems import Problem
     from ..settings.resolve import Resolved, Settings
 
 PREDECESSOR_S = 1.0  # how long a reloader's last server may take to let go of the port
@@ -55,12 +56,14 @@ class Generations:
         origin: Origin,
         runner: Runner,
         close_parents: Callable[[], None],
+        told: tuple[Problem, ...],
     ) -> None:
         self.equipment = equipment
         self.listeners = listeners
         self.origin = origin
         self._runner = runner
         self._close_parents = close_parents  # in template 1: descriptors of the arbiter's loop
+        self._told = told  # of the settings; another template may read the same ones
         self._coming: dict[int, Outfit] = {}
         self._removed: list[tuple[int, OpenListeners]] = []  # since which generation nobody wants these any more
         self.channels: dict[int, Channel] = {}  # of templates that live; the loop reads them
@@ -160,8 +163,10 @@ class Generations:
                 pidfile.check(path)
             except pidfile.PidFileProblem as problem:
                 return TemplateFailed(number, resolved.placed(str(problem)))
-        for note in resolved.notes:
-            (self.logs.error.warning if note.level == "warning" else self.logs.error.info)("%s", note)
+        if resolved.notes != self._told:
+            self._told = resolved.notes
+            for note in resolved.notes:
+                (self.logs.error.warning if note.level == "warning" else self.logs.error.info)("%s", note)
         self._coming[number] = Outfit(resolved.settings, resolved)
         return TemplateLoaded(number, self._plan(resolved.settings))
 

@@ -105,12 +105,14 @@ def setup(
     ini_has_loggers: bool,
     stderr_fd: int | None,
     variables: Mapping[str, str] | None = None,
+    warns: bool = True,
 ) -> Logs:
     """Set both loggers up as ``logs`` says.
 
     ``stderr_fd`` is the descriptor that "-" of errorlog means, where 2 is not it (``--daemon --log-file``);
     ``variables`` are the runner's ``name=value`` for ``%(name)s`` in ``[loggers]``. In the arbiter after the
-    runner loaded the application, in an exec'ed template before. Raises `LogsProblem`.
+    runner loaded the application, in an exec'ed template before; what of ``logs`` has no effect is said by the one
+    that ``warns``. Raises `LogsProblem`.
     """
     named = configured.configure(logs, ini_path, ini_has_loggers, variables or {})
     if stderr_fd is None:
@@ -118,7 +120,7 @@ def setup(
     result = Logs(Console(2 if stderr_fd is None else stderr_fd))
     result.named, result.wording = named or frozenset(), configured.wording(logs, ini_path)
     try:
-        _Plumbing(result, logs, ini_path, named).lay()
+        _Plumbing(result, logs, ini_path, named).lay(warns)
     except LogsProblem:
         result.close()
         raise
@@ -135,7 +137,7 @@ class _Plumbing:
         self.named = named
         self.warnings: list[str] = []
 
-    def lay(self) -> None:
+    def lay(self, warns: bool) -> None:
         problems = []
         for one in (self._error, self._access):
             try:
@@ -144,7 +146,7 @@ class _Plumbing:
                 problems.append(str(problem))
         if problems:
             raise LogsProblem("\n".join(problems))
-        for sentence in self.warnings:
+        for sentence in self.warnings if warns else ():
             self.result.error.warning(sentence)
 
     # The two loggers ----------------------------------------------------------------------------------------

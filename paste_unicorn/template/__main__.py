@@ -75,6 +75,7 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
             ini_has_loggers=has_loggers(origin.ini_path),
             stderr_fd=None,
             variables=recipe.variables,
+            warns=False,  # the arbiter has
         )
     except LogsProblem as problem:
         raise LoadProblem(resolved.placed(str(problem))) from None

@@ -195,13 +195,19 @@ class Worker:
         self._slot.set_state(State.RETIRING)
 
     def _on_quit(self, number: int, frame: FrameType | None) -> None:
-        self.end(EXIT_OK, "worker_int")
+        self._end_aside(EXIT_OK, "worker_int")
 
     def _on_usr1(self, number: int, frame: FrameType | None) -> None:
         self._reopen_wanted = True
 
     def _on_abort(self, number: int, frame: FrameType | None) -> None:
-        self.end(EXIT_FAILED, "worker_abort")
+        self._end_aside(EXIT_FAILED, "worker_abort")
+
+    def _end_aside(self, code: int, hook: str) -> None:
+        """Its hooks may wait. Once they have been called there is nothing to wait for any more."""
+        if self._loop is None or self._is_ending:
+            self.end(code, hook)
+        self._loop.do_aside(functools.partial(self.end, code, hook))
 
     def _each_round(self) -> None:
         """A few times a second, in the loop."""

@@ -53,7 +53,7 @@ BATCH = 16
 
 
 class SyncWorker:
-    """Owned by the worker's main thread; signal handlers only call `retire` and `drain`."""
+    """Owned by the worker's main thread; signal handlers only call `retire`, `drain` and `do_aside`."""
 
     clients_class: type[Clients] = Clients
     is_watched = True  # whether other connections wait while a request runs
@@ -120,6 +120,10 @@ class SyncWorker:
     def is_full(self) -> bool:
         """Whether nobody could run another request now."""
         return False
+
+    def do_aside(self, step: Callable[[], object]) -> None:
+        """By a signal's handler, which comes anywhere: do this where it may wait."""
+        step()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 

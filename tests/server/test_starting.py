@@ -44,6 +44,15 @@ def test_all_wrong_settings_are_told_at_once_and_the_exit_code_is_1(runner: str)
     assert "Exiting" not in said
 
 
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_what_is_called_as_a_parameter_of_ours_is_an_unknown_setting_like_any_other(runner: str) -> None:
+    names = ("application", "global_conf", "local_conf")
+    code, said = run_to_end(ini("bind = 127.0.0.1:{port}", *(f"{name} = x" for name in names)), runner=runner)
+    assert code == 1
+    assert [name for name in names if f"[server:main] {name}: unknown setting" not in said] == []
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -197,6 +197,26 @@ def worker_exit_that_leaves(server: Any, worker: Any) -> None:
     raise SystemExit(7)
 
 
+def worker_int_that_waits(worker: Any) -> None:
+    time.sleep(0.05)
+    note("worker_int")
+
+
+def worker_abort_that_waits(worker: Any) -> None:
+    time.sleep(0.05)
+    note("worker_abort")
+
+
+def worker_exit_that_waits(server: Any, worker: Any) -> None:
+    time.sleep(0.05)
+    note("worker_exit")
+
+
+def worker_int_without_end(worker: Any) -> None:
+    note("worker_int")
+    time.sleep(3600)
+
+
 def leaves(*given: Any) -> None:
     """Any hook."""
     raise SystemExit("it leaves")

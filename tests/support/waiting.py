@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import json
 import os
@@ -77,6 +78,20 @@ class Waiting:
         while time.monotonic() < until:
             pass
         return b"spun"
+
+    def do_block(self, query: dict[str, str], environ: Environ) -> bytes:
+        """Something computes without end in the hub's own greenlet; `touch` is made when it begins."""
+
+        def spin() -> None:
+            open(query["touch"], "w").close()
+            while True:
+                pass
+
+        if PATCHED == "gevent":
+            importlib.import_module("gevent").get_hub().loop.run_callback(spin)
+        else:
+            importlib.import_module("eventlet.hubs").get_hub().schedule_call_global(0, spin)
+        return b"it will"
 
     def do_news(self, query: dict[str, str], environ: Environ) -> bytes:
         """Long polling: what was published after the first `seen` items, as soon as there is something."""
