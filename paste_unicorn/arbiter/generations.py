@@ -99,6 +99,8 @@ class Generations:
             if number == 1 and self.equipment.application is not None:
                 pid, channel = fork_template(self.equipment, 1, self._leave_parents)
             else:
+                # It opens them in a moment; after a rotation that is another file.
+                self.logs.reopen()
                 pid, channel = exec_template(self._load(number), self._descriptors(), self.origin.environ)
         except OSError as error:
             return [TemplateFailed(number, f"it could not be started: {error.strerror or error}")]

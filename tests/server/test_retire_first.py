@@ -101,6 +101,23 @@ def test_without_it_a_reload_fails_and_the_log_names_it(lock: str, tmp_path: Pat
         assert running.loaded()["code"] == "first"
 
 
+CHAINED = """\
+import fcntl
+LOCK = open({path!r}, "a")
+try:
+    fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError as error:
+    raise RuntimeError("another shop is open\\n(see the manual)") from error
+"""
+
+
+def test_it_is_named_where_only_the_cause_of_what_was_raised_speaks_of_it(tmp_path: Path) -> None:
+    with site(tmp_path, code=CHAINED.format(path=str(tmp_path / "held")) + CODE) as running:
+        (entry,) = errors(running.fail())
+        assert "RuntimeError: another shop is open" in entry
+        assert entry.endswith("can't be loaded beside itself: set reload_mode = retire_first and restart")
+
+
 def test_where_the_first_template_is_a_fresh_interpreter_too_the_start_names_it(tmp_path: Path) -> None:
     pytest.importorskip("gevent")
     (tmp_path / "site_of_the_test.py").write_text(holding("flock", tmp_path))

@@ -396,6 +396,15 @@ def test_the_log_of_a_reload_that_failed_says_why_what_serves_and_what_to_do() -
         ("Traceback\n  File 'locks.py'\n    lock.acquire()\nNameError: name 'x' is not defined", False),
         ("Traceback\nModuleNotFoundError: No module named 'blocks'", False),
         ("Traceback\nImportError: cannot import name 'clock' from 'time'", False),
+        (
+            "Traceback\n  File 'a.py'\nBlockingIOError: temporarily unavailable\n\nDuring\n\nShopError: no",
+            True,
+        ),
+        ("Traceback\n  File 'a.py'\n    x\nDatabaseError: database is locked\n(Background: https://x)", True),
+        ("Traceback\n  File 'a.py'\n    flock(f)\n  File 'lock.py'\n    lock\nShopError: no\n(see there)", False),
+        ("Traceback\n  File 'a.py'\n    lock\nNameError: name 'lock' is not defined\n\nDuring\n\nShopError: no", False),
+        ("Traceback\nModuleNotFoundError: No module named 'lockfile'", False),
+        ("pidfile = /run/lock/site.pid: a server is already running as pid 7", False),
     ],
 )
 def test_retire_first_is_advised_where_the_exception_speaks_of_something_exclusive(reason: str, advised: bool) -> None:
