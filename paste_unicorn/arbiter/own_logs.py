@@ -58,15 +58,13 @@ def reopen(logs: Logs) -> None:
 
 
 def _open(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
-    logs = setup(
+    return setup(
         settings.logs,
         ini_path=ini_path,
         ini_has_loggers=configured.has_loggers(ini_path),
         stderr_fd=None,
         variables=variables,
     )
-    logs.enable()
-    return logs
 
 
 def _open_again(before: Settings) -> Logs:
