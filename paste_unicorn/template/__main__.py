@@ -82,7 +82,6 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     backtraces.arm(logs.error_fd)
     _say_how_it_is_patched(settings.processes.worker_class, early, logs)
     application = load_application(recipe)
-    logs.enable()
     allow_files(files_of_worker(settings))
     if threads := threads_of_the_application():
         logs.error.warning(
