@@ -61,7 +61,7 @@ def fork_unwarned() -> int:
 
 
 def unblock_signals() -> None:
-    """In a child of `fork`: from now on signals are delivered."""
+    """From now on signals are delivered, whoever blocked them: `fork`, or the application while it was loaded."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
 
 
