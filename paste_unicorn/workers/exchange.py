@@ -220,6 +220,9 @@ class Exchange:
         """Something went wrong: say so where it belongs, answer what can still be answered; how it ended, or ""
         where that has been logged.
         """
+        if os.getpid() != self._pid:
+            # A child that the application forked comes out of it here, since it could not answer: it must not go on.
+            leave.child(1)
         text = escaped(request_line.decode("latin-1"))
         error, how = response.failure, "upgraded" if response.is_handed_over else "ok"
         if response.complaint is not None:
@@ -231,9 +234,6 @@ class Exchange:
                 self._report(text, "raised an exception in close()", response.close_failure)
         if error is None:
             return how
-        if os.getpid() != self._pid:
-            # A child that the application forked comes out of it here: it must not answer this client a second time.
-            leave.child(1)
         response.keep = False
         late = self._overtime and self._overtime.late_run(error)
         if late:

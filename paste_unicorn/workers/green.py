@@ -8,13 +8,13 @@ to the round that started it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
 from ..http.parser import Head
+from ..process.fork import leave_to_parent
 from ..scoreboard import UNCELLED
 from ..wsgi.file_wrapper import FileRegion
 from .connection import IDLE, RUNNING, Connection, SendLimits
@@ -111,7 +111,6 @@ class GreenWorker(SyncWorker):
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
         next(self._round)
-        os.register_at_fork(after_in_child=self._leave_to_parent)
         self._is_over = False
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
         self._logs.finish()
@@ -157,18 +156,16 @@ class GreenWorker(SyncWorker):
             self._hub.soon(self._on_ready, after_s)
 
     def _leave_to_parent(self) -> None:
-        """In a child that the application has forked, where the hub goes on as soon as anything waits: it must not take
-        our events, nor answer what other greenlets, which go on there as well, were asked.
+        """In a child the hub goes on as soon as anything waits: it must not take our events, nor answer what other
+        greenlets, which go on there as well, were asked.
         """
         self._is_over = True
         self._hub.let_go()
         for connection, lane in self._clients.running.items():
             if lane is not getcurrent():
                 connection.__class__ = _Elsewhere
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in (*self._clients.by_fd, self._loop.fileno()):
-            os.dup2(null, fd, inheritable=False)
-        os.close(null)
+        super()._leave_to_parent()
+        leave_to_parent([self._loop.fileno()])
 
     def _scan(self, now: float) -> None:
         super()._scan(now)

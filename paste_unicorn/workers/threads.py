@@ -99,7 +99,6 @@ class ThreadWorker(SyncWorker):
         for fd in (self._bell, self._ringer):
             os.set_blocking(fd, False)
         self._loop.add(self._bell)
-        os.register_at_fork(after_in_child=self._be_a_child)
         if not self._pool.has_free():
             raise RuntimeError("the system gives this worker no thread")
         self._pool.pass_loop_on()
@@ -369,8 +368,9 @@ class ThreadWorker(SyncWorker):
             with contextlib.suppress(BlockingIOError):
                 os.write(self._ringer, b"\0")
 
-    def _be_a_child(self) -> None:
-        """In a child that the application has forked, where this thread is the only one: it must not go on as ours."""
+    def _leave_to_parent(self) -> None:
+        """In a child this thread is the only one: it must not go on as ours."""
+        super()._leave_to_parent()
         self._is_child = True
         for hand in self._pool.hands:
             hand.inline.clear()
