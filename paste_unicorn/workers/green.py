@@ -96,6 +96,7 @@ class GreenWorker(SyncWorker):
         if self._overtime is not None:
             self._overtime.current = getcurrent
             self._overtime.runs_several = True
+            self._overtime.write_unheard = self._logs.write_past_locks
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
         self._is_called = False  # another round has been asked for
@@ -167,6 +168,10 @@ class GreenWorker(SyncWorker):
         for fd in (*self._clients.by_fd, self._loop.fileno()):
             os.dup2(null, fd, inheritable=False)
         os.close(null)
+
+    def _tick(self, now: float) -> None:
+        super()._tick(now)
+        self._logs.write_soon()
 
     def _scan(self, now: float) -> None:
         super()._scan(now)
