@@ -97,6 +97,7 @@ class GreenWorker(SyncWorker):
         if self._overtime is not None:
             self._overtime.current = getcurrent
             self._overtime.runs_several = True
+            self._overtime.write_unheard = self._logs.write_past_locks
         self._lanes: list[Any] = []  # greenlets without a request
         self._cells: list[int] = []  # of the scoreboard, free ones
         self._known_cells = 0  # those and the ones in use
@@ -166,6 +167,10 @@ class GreenWorker(SyncWorker):
                 connection.__class__ = _Elsewhere
         super()._leave_to_parent()
         leave_to_parent([self._loop.fileno()])
+
+    def _tick(self, now: float) -> None:
+        super()._tick(now)
+        self._logs.write_soon()
 
     def _scan(self, now: float) -> None:
         super()._scan(now)

@@ -1,10 +1,14 @@
 """Requests that run for longer than `request_timeout`: reported with tracebacks, answered with 504, interrupted.
 
 A thread of the worker's own looks a few times a second. When the time of a request is up it lets nothing more of the
-application's reach the client, answers with 504 where nothing was sent yet, logs where everybody is, has the request
-interrupted (how, is the worker class's matter), and tells the arbiter that this worker wants a successor. What still
-runs after `request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside
-it, ends at once.
+application's reach the client, answers with 504 where nothing was sent yet, tells the arbiter that this worker wants a
+successor, and has the request interrupted (how, is the worker class's matter). What still runs after
+`request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside it, ends at
+once.
+
+Nothing of that waits for the log, whose handlers may wait for long, or for ever: another thread says where everybody
+was. Where a library has replaced the handlers' locks, which are not for two threads then, it leaves that to the loop's
+(`green_logs.py`), and writes it past the locks only when the loop has not listened since.
 
 The answer is a matter between two threads. While the application runs there is no lock: this one takes the sink away
 and then looks whether the head has left; the application's says that the head leaves and then asks for the sink. The
@@ -27,6 +31,7 @@ import traceback
 from _thread import allocate_lock, get_ident, start_new_thread  # bound before a worker class may replace them
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -51,6 +56,7 @@ monotonic, sleep = time.monotonic, time.sleep
 KEY = "gunicorn.request_timeout"  # in the environ: call it with the seconds that are wanted from now on
 EXIT_FORCED = 1
 LONGEST_TICK_S = 0.25
+LAST_WORDS_S = 5.0  # how long the end of a worker may wait for what is to be logged
 SHOWN = 20  # greenlets of other requests, the oldest ones
 BLOCKED_S = 1.0  # a loop that has not listened for so long is kept from it by an application
 
@@ -134,12 +140,17 @@ class Overtime:
         self._pid = os.getpid()
         self._runs: dict[Run, None] = {}
         self._settling = allocate_lock()  # held for moments
-        self._said = False
+        self._said = False  # that this worker is tired
+        self._words: deque[Callable[[], None]] = deque()  # to be logged
+        self._speaking = allocate_lock()  # held by, or for, the thread that does that
+        self._logged_at = math.inf  # monotonic seconds; until it is known that the loop has listened since
+        self._looking = allocate_lock()  # at requests
         self._not_shown: Run | None = None  # late, and where its fellows are has not been told
         # What a class sets that runs several at a time.
         self.current: Callable[[], Any] = _nobody  # what runs the request that has just begun
         self.interrupt: Callable[[Run], None] = self.signal_main
         self.runs_several = False
+        self.write_unheard: Callable[[], None] = lambda: None  # what was logged here, and left to the loop
         self._given_up: deque[Connection] = deque()  # for the loop
 
     def start(self) -> None:
@@ -207,6 +218,11 @@ class Overtime:
             stacks.append(f"{more} more, which began later, are not shown")
         self._log("\n".join([f"{_line(late)} was not alone: this is what else its worker runs", *stacks]))
 
+    def finish(self) -> None:
+        """By the loop, when all is done: no request is looked at any more, and what is to be logged has been."""
+        self._looking.acquire()
+        self._wait_for_words()
+
     @staticmethod
     def was_up(response: Response) -> bool:
         """Whether the time of this one was up, so that it may have been interrupted."""
@@ -250,12 +266,20 @@ class Overtime:
         tick_s = min(LONGEST_TICK_S, max(0.02, self._limit_s / 10))
         while os.getpid() == self._pid:
             sleep(tick_s)
-            try:
-                self._look(monotonic())
-            except Exception as error:
-                self._exchange.complain("A fault of the server itself, while requests were watched", error)
+            with self._looking:
+                try:
+                    self._look(monotonic())
+                except Exception as error:
+                    what = "A fault of the server itself, while requests were watched"
+                    self._words.append(partial(self._exchange.complain, what, error))
+                self._let_speak()
 
     def _look(self, now: float) -> None:
+        if self._exchange.listened_at > self._logged_at:
+            self._logged_at = math.inf
+        elif now > self._logged_at + BLOCKED_S:
+            self._logged_at = math.inf
+            self._words.append(self.write_unheard)
         runs = list(self._runs)
         for run in runs:
             if run.is_over or run.is_given_up:
@@ -289,14 +313,14 @@ class Overtime:
                     response.before_head(True)
         self._send_more(run)
         what = "its answer had begun" if run.had_begun else "it is answered with 504"
-        self._log(
+        text = (
             f"{_line(run)} has run for {now - run.since:.1f} s (request_timeout): {what}, it is interrupted, and this "
             f"worker is replaced\n{self._tracebacks(run)}"
         )
+        self._words.append(partial(self._tell, run, text))
         if not self._said:
             self._said = True
             self._say_tired("a request has run for too long (request_timeout)")
-        self._not_shown = run
         self.interrupt(run)
 
     def _send_more(self, run: Run) -> None:
@@ -314,15 +338,49 @@ class Overtime:
     def _give_up(self, run: Run, now: float) -> None:
         run.is_given_up = True
         blocked = now - self._exchange.listened_at > BLOCKED_S
-        self._exchange.log_late(run)
-        self._slot.end(run.connection.cell)
-        if self.runs_several and not blocked:
-            self._log(f"{_line(run)} can't be interrupted; this worker ends without it when all others are done")
+        stays = self.runs_several and not blocked
+        how = "without it when all others are done" if stays else "at once, and what else it has with it"
+        text = f"{_line(run)} can't be interrupted; this worker ends {how}"
+        self._words += (partial(self._exchange.log_late, run), partial(self._log, text))
+        if stays:
+            self._slot.end(run.connection.cell)
             self._given_up.append(run.connection)
             return
-        self._log(f"{_line(run)} can't be interrupted; this worker ends at once, and what else it has with it")
+        self._words.append(self.write_unheard)
+        self._wait_for_words()
         self._slot.count([OVERTIME.status], [run.response.body_sent], [now - run.since])
+        self._slot.end(run.connection.cell)
         leave.at_once(EXIT_FORCED)
+
+    def _let_speak(self) -> None:
+        if self._words and self._speaking.acquire(False):
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                start_new_thread(self._speak, ())
+            except RuntimeError:  # the system gives no more threads
+                self._speak()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _wait_for_words(self) -> None:
+        until = monotonic() + LAST_WORDS_S
+        while (self._words or self._speaking.locked()) and monotonic() < until:
+            self._let_speak()
+            sleep(0.01)
+
+    # -- in a thread that logs what that one has seen ----------------------------------------------------------------
+
+    def _speak(self) -> None:
+        try:
+            while self._words:
+                self._words.popleft()()
+        finally:
+            self._speaking.release()
+
+    def _tell(self, run: Run, text: str) -> None:
+        self._log(text)
+        self._logged_at = monotonic()
+        self._not_shown = run
 
     def _tracebacks(self, run: Run) -> str:
         """Where the request is, and all threads."""

@@ -202,6 +202,8 @@ class SyncWorker:
                     guard(clients.next_in_a_row, pending.popleft())
             if leaving.began and leaving.is_done(now):
                 exchange.count_answers()
+                if self._overtime is not None:
+                    self._overtime.finish()
                 return
 
     def _wait_s(self) -> float:

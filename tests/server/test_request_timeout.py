@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.checks import is_cut
 from support.client import Client, request_bytes
-from support.processes import is_alive
+from support.processes import is_alive, send_signal
 from support.server import Server, serve, wait_for
 from support.switching import SWITCHED
 
@@ -31,6 +32,15 @@ def limited(worker_class: str, **more: str) -> Iterator[Server]:
         "request_timeout_grace": str(GRACE_S), **LOGS, **more,
     }  # fmt: skip
     with serve(settings=settings, app=APPLICATION) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def gated(worker_class: str, folder: Path, **more: str) -> Iterator[Server]:
+    """The lines of its worker's error log wait for the file `gate`."""
+    with limited(
+        worker_class, post_worker_init="support.gated_log.gate", raw_env=f"GATE={folder}", timeout="0", **more
+    ) as server:
         yield server
 
 
@@ -250,3 +260,60 @@ def test_requests_that_end_in_time_are_not_touched(worker_class: str) -> None:
 def test_without_a_limit_nothing_of_it_is_there(worker_class: str) -> None:
     with serve(settings={"workers": "1", "worker_class": worker_class}, app=APPLICATION) as server:
         assert "gunicorn.request_timeout" not in json.loads(server.get("/has").body)
+
+
+def test_nothing_waits_for_the_log_and_all_of_it_is_written_when_its_handlers_go_on(
+    worker_class: str, tmp_path: Path
+) -> None:
+    """A handler waits, and holds its lock: that of another request where there may be one."""
+    log = tmp_path / "gated.log"
+    stays = worker_class == "threads"  # a thread that waits in C code can't be interrupted
+    grace = str(GRACE_S if stays else LONG_S)
+    with gated(worker_class, tmp_path, request_timeout_grace=grace) as server, contextlib.ExitStack() as stack:
+        pid = pid_of(server)
+        failing, client = (stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(2))
+        if worker_class != "sync":
+            ask(failing, "fail")
+            wait_for((tmp_path / "waits").exists, "its line waits")
+        ask(client, f"sleep?s=60&end={tmp_path / 'end'}")
+        check_is_504(client)
+        server.wait_for_log(f"(pid {pid}) retires: a request has run for too long (request_timeout)")
+        if not stays:
+            wait_for((tmp_path / "end").exists, "it to be interrupted")
+        assert not log.exists()
+        (tmp_path / "gate").touch()
+        if worker_class != "sync":
+            assert failing.read_answer().status == 500
+        wait_for_successor(server, pid)
+        text = log.read_text()
+        assert "GET /sleep?s=60" in text
+        assert "in do_sleep" in text
+
+
+def test_a_log_that_waits_without_end_keeps_no_worker_that_is_to_end_at_once(worker_class: str, tmp_path: Path) -> None:
+    with gated(worker_class, tmp_path) as server, server.connect(timeout_s=20.0) as client:
+        pid = pid_of(server)
+        ask(client, "stubborn?s=3600" if worker_class == "threads" else "stubborn_spin?s=3600")
+        assert client.read_answer().status == 504
+        wait_for_successor(server, pid)
+        assert (tmp_path / "waits").exists()
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])
+def test_what_a_blocked_hub_can_not_write_is_written_beside_it(worker_class: str, tmp_path: Path) -> None:
+    """Without the handler's lock, which a greenlet holds there."""
+    log = tmp_path / "gated.log"
+    with gated(worker_class, tmp_path, request_timeout_grace=str(LONG_S)) as server, contextlib.ExitStack() as stack:
+        pid = pid_of(server)
+        failing, client = (stack.enter_context(server.connect(timeout_s=20.0)) for _ in range(2))
+        ask(failing, "fail")
+        wait_for((tmp_path / "waits").exists, "its line waits")
+        ask(client, f"stubborn_spin?s=3600&touch={tmp_path / 'begun'}")
+        wait_for((tmp_path / "begun").exists, "the hub is blocked")
+        (tmp_path / "gate").touch()
+        wait_for(
+            lambda: log.exists() and "can't be" not in log.read_text() and "do_stubborn_spin" in log.read_text(), "it"
+        )
+        assert is_alive(pid)
+        assert "/fail" not in log.read_text()
+        send_signal(pid, signal.SIGKILL)

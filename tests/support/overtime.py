@@ -50,6 +50,9 @@ class Overtime:
     def do_pid(self, query: dict[str, str], environ: Environ) -> bytes:
         return str(os.getpid()).encode()
 
+    def do_fail(self, query: dict[str, str], environ: Environ) -> bytes:
+        raise ValueError("a line for the error log")
+
     def do_has(self, query: dict[str, str], environ: Environ) -> bytes:
         return json.dumps(sorted(key for key in environ if key.startswith("gunicorn."))).encode()
 

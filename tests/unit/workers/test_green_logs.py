@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -36,7 +37,7 @@ def test_beyond_a_bound_lines_are_counted_instead(logger: logging.Logger, monkey
     due: list[Callable[[], object]] = []
     handler = Kept()
     logger.addHandler(handler)
-    logger.addFilter(HubLogs(getcurrent(), due.append))  # this greenlet plays the hub's
+    HubLogs(getcurrent(), due.append).add_to(logger)  # this greenlet plays the hub's
     for number in range(5):
         logger.error("%d", number)
     assert handler.messages == []
@@ -46,3 +47,29 @@ def test_beyond_a_bound_lines_are_counted_instead(logger: logging.Logger, monkey
     logger.error("again")
     due[-1]()
     assert handler.messages[-1] == "again"
+
+
+def test_lines_of_another_thread_are_left_to_this_one(logger: logging.Logger) -> None:
+    """Which has to look, since nobody may call the hub from there; or they are written past the handler's lock."""
+    due: list[Callable[[], object]] = []
+    logs, handler = HubLogs(getcurrent(), due.append), Kept()
+    logger.addHandler(handler)
+    logs.add_to(logger)
+    in_another_thread(lambda: logger.error("one"))
+    assert (handler.messages, due) == ([], [])
+    logs.write_soon()
+    due[-1]()
+    assert handler.messages == ["one"]
+    handler.acquire()
+    in_another_thread(lambda: logger.error("two"))
+    in_another_thread(logs.write_past_locks)
+    assert handler.messages == ["one", "two"]
+    logs.write_soon()
+    assert len(due) == 1
+
+
+def in_another_thread(step: Callable[[], object]) -> None:
+    thread = threading.Thread(target=step, daemon=True)
+    thread.start()
+    thread.join(20.0)
+    assert not thread.is_alive()
