@@ -162,6 +162,7 @@ class Stop:
     deadline: float
     killed: int = 0
     code: int = 0  # of the exit
+    is_deserted: bool = False  # nobody has been there yet who answers what the kernel has accepted
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,39 @@ def test_code_that_can_t_be_loaded_lets_connections_wait_until_it_can(tmp_path: 
         assert running.loaded()["code"] == "good"
 
 
+def test_a_stop_while_the_next_generation_loads_answers_what_the_kernel_has_accepted(
+    worker_class: str, tmp_path: Path
+) -> None:
+    hold = tmp_path / "hold"
+    settings = ["reload_mode = retire_first", f"worker_class = {worker_class}"]
+    with site(tmp_path, *settings, app=[f"hang_if = {hold}"]) as running, running.server.connect(30.0) as idle:
+        idle.send(request_bytes("GET", "/pid"))
+        assert idle.read_answer().status == 200
+        hold.touch()
+        start = running.hup()
+        running.server.wait_for_log("Loading generation 2 ", after=start)
+        with running.server.connect(30.0) as waiting:
+            for client in (idle, waiting):
+                client.send(request_bytes("GET", "/pid"))
+            running.server.signal(signal.SIGTERM)
+            running.server.wait_for_log("finishing what has been accepted", after=start)
+            hold.unlink()
+            assert [client.read_answer().status for client in (idle, waiting)] == [200, 200]
+            assert running.server.wait() == 0
+        log = running.log()[start:]
+        assert "end without an answer" not in log
+        assert log.splitlines()[-1].endswith(" 0 lost")
+
+
+def test_a_stop_while_nothing_can_be_loaded_says_that_nobody_answers(tmp_path: Path) -> None:
+    with site(tmp_path, "reload_mode = retire_first") as running:
+        running.change(running.code, "CODE = ", "CODE = 1 / 0 #")
+        running.server.wait_for_log("Correct it; HUP tries at once", after=running.hup())
+        running.server.signal(signal.SIGTERM)
+        assert running.server.wait() == 0
+        assert "There is no worker: connections that the kernel has accepted meanwhile end without" in running.log()
+
+
 def test_the_mode_may_change_by_a_reload_and_holds_for_the_next_one(tmp_path: Path) -> None:
     with site(tmp_path) as running:
         running.set("reload_mode = retire_first")

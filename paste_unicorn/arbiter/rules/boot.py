@@ -15,6 +15,7 @@ from ..events import (
     WorkerReady,
 )  # fmt: skip
 from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing, TemplatePhase
+from .deserted import is_deserted
 from .reload import fail
 
 
@@ -66,6 +67,11 @@ def template_loaded(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[
             ),
         )
     return state, (*said, EquipGeneration(generation.number))
+
+
+def loaded_late(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The same during a stop, where nobody else is there to answer."""
+    return template_loaded(state, event, now) if is_deserted(state) else (state, ())
 
 
 def generation_equipped(state: Arbiter, event: GenerationEquipped, now: float) -> tuple[Arbiter, tuple[Action, ...]]:

@@ -638,15 +638,6 @@ def test_retire_first_loads_though_a_worker_does_not_want_to_go() -> None:
     assert StartTemplate(2) in story.ends(TEMPLATE)
 
 
-def test_a_stop_while_nobody_serves_under_retire_first_leaves_at_once() -> None:
-    story = serving(workers=1, policy=RETIRE_FIRST)
-    story.signal(Signal.HUP)
-    finish_retirement(story, 1)
-    story.tell(TemplateStarted(2, 200))
-    assert KillTemplate(2, 200) in story.signal(Signal.TERM)
-    assert doings(story.dies(200), Leave) != []
-
-
 # -- where nobody knows how to load --------------------------------------------------------------------------
 
 

@@ -62,6 +62,8 @@ FAULTS = (
     Fault("wakes workers that rest", wrong.wakes_workers_that_rest, ("rests",)),
     Fault("a stop forgets who was ordered", wrong.a_stop_forgets_who_was_ordered, ("loses nobody",)),
     Fault("a stop tells only who is ready", wrong.a_stop_tells_only_who_is_ready, ("a stop tells everybody",)),
+    Fault("stops though nobody has answered", wrong.stops_though_nobody_has_answered, ("answers what was accepted",)),
+    Fault("tells who comes to answer to go", wrong.tells_who_comes_to_answer_to_go, ("answers what was accepted",)),
     Fault("a stop has no deadline", wrong.a_stop_has_no_deadline, ("looks ahead", "a stop ends")),
     Fault(
         "a stop refuses connections though a new arbiter serves",

@@ -37,6 +37,7 @@ class Watcher:
         serving = before.serving or before.coming
         were_ready = books.ready_of(serving.number) if serving is not None else 0
         books.hear(before, event, after)
+        stopping.hear(before, event, after)
         remained = books.ready_of(serving.number) if serving is not None else 0
         self.force.check(before, event, actions, after)
         if stopping.left is None:

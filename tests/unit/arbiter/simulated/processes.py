@@ -267,6 +267,8 @@ class Worker(Process):
             return
         self.is_serving, self.ready_at = True, world.now
         world.worker_reports.append(WorkerReady(self.slot, self.generation, self.pid))
+        if world.is_stopping:  # it sees that by itself
+            self.heed("TERM")
         if self.fate == "ready and dead":
             self.die(FAILED)
         elif self.fate == "dies young":
