@@ -20,8 +20,8 @@ def would_desert(state: Arbiter) -> bool:
 
 
 def is_deserted(state: Arbiter) -> bool:
-    """Whether the server stops, and nobody has answered yet."""
-    return state.stop is not None and state.stop.is_deserted
+    """Whether the server stops, and it is still waited for somebody who answers."""
+    return state.stop is not None and state.stop.is_deserted and state.stop.stage is StopStage.ASKED
 
 
 def not_deserted(state: Arbiter) -> Arbiter:
@@ -29,11 +29,11 @@ def not_deserted(state: Arbiter) -> Arbiter:
     return replace(state, stop=replace(state.stop, is_deserted=False)) if state.stop is not None else state
 
 
-def source_of_workers(state: Arbiter) -> Generation | None:
+def source_of_workers(state: Arbiter, now: float) -> Generation | None:
     """The generation whose template can fork them: at once, or when it has loaded and has its listeners. None where the
     time is over, or workers die at birth.
     """
-    if state.stop is None or state.stop.stage is not StopStage.ASKED or state.births.failures:
+    if state.stop is None or now >= state.stop.deadline or state.births.failures:
         return None
     able = [one for one in state.generations if one.template is TemplatePhase.READY and one.is_equipped]
     coming = state.coming
@@ -52,7 +52,7 @@ def gone(state: Arbiter, slot: Slot, now: float) -> Arbiter:
 
 def give_up(state: Arbiter) -> tuple[Arbiter, tuple[Action, ...]]:
     """Says so, where nobody has come."""
-    if not is_deserted(state):
+    if state.stop is None or not state.stop.is_deserted:
         return state, ()
     sentence = "There is no worker: connections that the kernel has accepted meanwhile end without an answer"
     return not_deserted(state), (Say("warning", sentence),)

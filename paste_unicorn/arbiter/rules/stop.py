@@ -211,7 +211,7 @@ def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The next step of a stop, once the one before is complete."""
     if state.slots:
         return state, ()
-    if deserted.is_deserted(state) and (source := deserted.source_of_workers(state)) is not None:
+    if deserted.is_deserted(state) and (source := deserted.source_of_workers(state, now)) is not None:
         if not source.is_equipped:
             return state, ()  # it still loads
         return order_workers(state, source, min(max(state.wanted, 1), ORDERS_AT_ONCE), now)

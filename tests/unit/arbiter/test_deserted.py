@@ -166,6 +166,21 @@ def test_a_worker_that_does_not_get_ready_is_killed_when_the_time_is_over() -> N
     assert sentences(story.actions, "warning").endswith(NOBODY)
 
 
+def test_workers_that_are_born_when_the_time_is_over_are_told_to_go() -> None:
+    story = resting()
+    story.signal(Signal.TERM)
+    story.look(after_s=POLICY.stop_s + 0.1)
+    assert story.tell(WorkerForked(1, 1, 111)) == (SignalWorker(111, "TERM"),)
+    assert story.tell(WorkerReady(2, 1, 112)) == (SignalWorker(112, "TERM"),)
+
+
+def test_nobody_is_forked_when_the_time_is_over() -> None:
+    story = serving(workers=1)
+    story.signal(Signal.WINCH)
+    story.signal(Signal.TERM, after_s=1.0)
+    assert doings(story.ends(101, after_s=POLICY.stop_s + 0.1), ForkWorker, EndTemplate) == [EndTemplate(1)]
+
+
 def test_a_quick_stop_waits_for_nobody_who_comes() -> None:
     story = loading()
     story.signal(Signal.TERM)

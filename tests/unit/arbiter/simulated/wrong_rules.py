@@ -318,7 +318,7 @@ def a_stop_tells_only_who_is_ready(patch: pytest.MonkeyPatch) -> None:
 
 
 def stops_though_nobody_has_answered(patch: pytest.MonkeyPatch) -> None:
-    def nobody(state: Arbiter) -> None:
+    def nobody(state: Arbiter, now: float) -> None:
         return None
 
     patch.setattr(deserted, "source_of_workers", nobody)
