@@ -6,9 +6,9 @@ successor, and has the request interrupted (how, is the worker class's matter). 
 `request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside it, ends at
 once.
 
-Nothing of that waits for the log, whose handlers may wait for long, or for ever: another thread says where everybody
-was. Where a library has replaced the handlers' locks, which are not for two threads then, it leaves that to the loop's
-(`green_logs.py`), and writes it past the locks only when the loop has not listened since.
+Nothing of that waits for the log, whose handlers may wait for long, or for ever: another thread (`telling.py`) says
+where everybody was. Where a library has replaced the handlers' locks, which are not for two threads then, it leaves
+that to the loop's (`green_logs.py`), and writes it past the locks only when the loop has not listened since.
 
 The answer is a matter between two threads. While the application runs there is no lock: this one takes the sink away
 and then looks whether the head has left; the application's says that the head leaves and then asks for the sink. The
@@ -40,6 +40,7 @@ from ..ops.escaping import escaped
 from ..process import leave
 from ..wsgi.gateway import Application, Response, respond
 from .connection import wait_in_thread
+from .telling import Telling
 
 if TYPE_CHECKING:
     from ..http.parser import Head
@@ -141,8 +142,7 @@ class Overtime:
         self._runs: dict[Run, None] = {}
         self._settling = allocate_lock()  # held for moments
         self._said = False  # that this worker is tired
-        self._words: deque[Callable[[], None]] = deque()  # to be logged
-        self._speaking = allocate_lock()  # held by, or for, the thread that does that
+        self._telling = Telling()
         self._logged_at = math.inf  # monotonic seconds; until it is known that the loop has listened since
         self._looking = allocate_lock()  # at requests
         self._not_shown: Run | None = None  # late, and where its fellows are has not been told
@@ -221,7 +221,7 @@ class Overtime:
     def finish(self) -> None:
         """By the loop, when all is done: no request is looked at any more, and what is to be logged has been."""
         self._looking.acquire()
-        self._wait_for_words()
+        self._telling.wait(LAST_WORDS_S)
 
     @staticmethod
     def was_up(response: Response) -> bool:
@@ -271,15 +271,15 @@ class Overtime:
                     self._look(monotonic())
                 except Exception as error:
                     what = "A fault of the server itself, while requests were watched"
-                    self._words.append(partial(self._exchange.complain, what, error))
-                self._let_speak()
+                    self._telling.add(partial(self._exchange.complain, what, error))
+                self._telling.let_out()
 
     def _look(self, now: float) -> None:
         if self._exchange.listened_at > self._logged_at:
             self._logged_at = math.inf
         elif now > self._logged_at + BLOCKED_S:
             self._logged_at = math.inf
-            self._words.append(self.write_unheard)
+            self._telling.add(self.write_unheard)
         runs = list(self._runs)
         for run in runs:
             if run.is_over or run.is_given_up:
@@ -317,7 +317,7 @@ class Overtime:
             f"{_line(run)} has run for {now - run.since:.1f} s (request_timeout): {what}, it is interrupted, and this "
             f"worker is replaced\n{self._tracebacks(run)}"
         )
-        self._words.append(partial(self._tell, run, text))
+        self._telling.add(partial(self._tell, run, text))
         if not self._said:
             self._said = True
             self._say_tired("a request has run for too long (request_timeout)")
@@ -341,43 +341,19 @@ class Overtime:
         stays = self.runs_several and not blocked
         how = "without it when all others are done" if stays else "at once, and what else it has with it"
         text = f"{_line(run)} can't be interrupted; this worker ends {how}"
-        self._words += (partial(self._exchange.log_late, run), partial(self._log, text))
+        self._telling.add(partial(self._exchange.log_late, run), partial(self._log, text))
         if stays:
             self._slot.end(run.connection.cell)
             self._given_up.append(run.connection)
             return
-        self._words.append(self.write_unheard)
-        self._wait_for_words()
+        self._telling.add(self.write_unheard)
+        self._telling.wait(LAST_WORDS_S)
         self._slot.count([OVERTIME.status], [run.response.body_sent], [now - run.since])
         self._slot.end(run.connection.cell)
         leave.at_once(EXIT_FORCED)
 
-    def _let_speak(self) -> None:
-        if self._words and self._speaking.acquire(False):
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            try:
-                start_new_thread(self._speak, ())
-            except RuntimeError:  # the system gives no more threads
-                self._speak()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _wait_for_words(self) -> None:
-        until = monotonic() + LAST_WORDS_S
-        while (self._words or self._speaking.locked()) and monotonic() < until:
-            self._let_speak()
-            sleep(0.01)
-
-    # -- in a thread that logs what that one has seen ----------------------------------------------------------------
-
-    def _speak(self) -> None:
-        try:
-            while self._words:
-                self._words.popleft()()
-        finally:
-            self._speaking.release()
-
     def _tell(self, run: Run, text: str) -> None:
+        """In the thread that logs what this one has seen."""
         self._log(text)
         self._logged_at = monotonic()
         self._not_shown = run
