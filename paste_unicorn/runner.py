@@ -53,7 +53,7 @@ class Refusal(Exception):
 def _serve(application: Callable[..., Any], around: Surroundings, local_conf: dict[str, str]) -> NoReturn:
     fill_standard_descriptors()
     runner, origin = _runner(around), _origin(around, local_conf)
-    resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ)
+    resolved = resolve(local_conf, Source(around.ini_path, around.section), os.environ, around.cwd)
     asked = resolved.readable.processes
     if asked.check_config or asked.print_config:
         _only_check(origin, resolved)

@@ -12,8 +12,10 @@ import contextlib
 import functools
 import os
 import sys
+import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -104,23 +106,70 @@ def look_around(application: object, global_conf: dict[str, str]) -> Surrounding
     )
     path = global_conf.get("__file__")
     ini_path = os.path.abspath(path) if path else None
+    folder = _Folder.of_the_start(ini_path)
+    ini_path = folder.rename(ini_path) if ini_path is not None else None
     guessed = recipe is None
     if guessed and ini_path is not None:
-        recipe = Recipe(f"config:{ini_path}", "main", os.getcwd(), {})
+        recipe = Recipe(f"config:{ini_path}", "main", folder.name, {})
+    recipe = folder.rename_all(recipe) if recipe is not None else None
     return Surroundings(
         recipe=recipe,
         recipe_is_guessed=guessed,
         ini_path=ini_path,
-        server=_server_recipe(recipe, ini_path),
+        server=_server_recipe(recipe, ini_path, folder),
         section=f"server:{_server_name()}",
-        cwd=os.getcwd(),
+        cwd=folder.name,
         umask=_umask(),
-        sys_path=tuple(sys.path),
+        sys_path=folder.rename_import_path(sys.path),
         environ=dict(os.environ),
         watch_files=_reloader(),
         opened=opened,
         is_monitored="PASTE_MONITOR_SHOULD_RUN" in os.environ,
     )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The current one. A symlink in its name may lead to another release by the next load, which shall be that one's.
+
+    The kernel only knows where the symlink led, and the runners make their absolute names of that.
+    """
+
+    real: str
+    name: str  # by which it was entered
+
+    @classmethod
+    def of_the_start(cls, ini_path: str | None) -> _Folder:
+        """By its name in $PWD, which shells keep; else, as service managers don't, by that in the ini's path."""
+        for name in (os.environ.get("PWD", ""), *map(str, Path(ini_path or "").parents)):
+            with contextlib.suppress(OSError):
+                if os.path.isabs(name) and os.path.samefile(os.path.normpath(name), os.curdir):
+                    return cls(os.getcwd(), os.path.normpath(name))
+        return cls(os.getcwd(), os.getcwd())
+
+    def rename(self, path: str) -> str:
+        """A path in it, by its name; any other path as it is."""
+        is_inside = path == self.real or path.startswith(self.real.rstrip(os.sep) + os.sep)
+        return self.name + path[len(self.real) :] if is_inside else path
+
+    def rename_all(self, recipe: Recipe) -> Recipe:
+        """What it names of this folder."""
+        uri = recipe.uri
+        if uri.startswith("config:"):
+            uri = f"config:{self.rename(uri.removeprefix('config:'))}"
+        # These two are pserve's.
+        variables = {
+            key: self.rename(value) if key in ("here", "__file__") else value for key, value in recipe.variables.items()
+        }
+        relative_to = self.rename(recipe.relative_to) if recipe.relative_to is not None else None
+        return replace(recipe, uri=uri, relative_to=relative_to, variables=variables)
+
+    def rename_import_path(self, paths: list[str]) -> tuple[str, ...]:
+        """But for what belongs to this Python, of which the next interpreter is one too."""
+        ours = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        return tuple(
+            path if any(path.startswith(one) for one in ours) else self.rename(path) for path in map(str, paths)
+        )
 
 
 def _umask() -> int:
@@ -169,14 +218,14 @@ def keep_pid_files() -> None:
             atexit.unregister(remove)
 
 
-def _server_recipe(application: Recipe | None, ini_path: str | None) -> Recipe | None:
+def _server_recipe(application: Recipe | None, ini_path: str | None, folder: _Folder) -> Recipe | None:
     """How to read the server's section again: with the variables of the application, which came from the same command
     line.
     """
     if ini_path is None or application is None:
         return None
     uri, name = _server or (f"config:{ini_path}", None)
-    return Recipe(uri, name, application.relative_to, application.variables)
+    return folder.rename_all(Recipe(uri, name, application.relative_to, application.variables))
 
 
 def _server_name() -> str:

@@ -15,7 +15,7 @@ from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.identity import title_name
-from ..process.messages import LONGEST_REASON, Failed, Succeed
+from ..process.messages import Failed, Succeed, shortened
 from ..settings.hooks import HookError
 from ..settings.resolve import Settings
 from ..template.again import read_local_conf, resolve_again, settle_again
@@ -43,10 +43,10 @@ def main() -> NoReturn:
             raise LoadProblem(f"the first message was {succeed!r}")
         inheritance = _inherit(succeed, fds, predecessor)
     except LoadProblem as problem:
-        predecessor.send(Failed(str(problem)[-LONGEST_REASON:]))
+        predecessor.send(Failed(shortened(str(problem))))
         leave.child(1)
     except BaseException:
-        predecessor.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
+        predecessor.send(Failed(shortened(traceback.format_exc())))
         leave.child(1)
     run(inheritance)
 

@@ -299,8 +299,8 @@ class Shell:
 
     def _progress(self) -> dict[int, float]:
         """When each ready worker last made progress."""
-        readings = ((slot, self._scoreboard.read(slot.number)) for slot in self._state.in_phase(SlotPhase.READY))
-        return {slot.number: reading.alive_at for slot, reading in readings if reading.pid == slot.pid}
+        told = ((slot, *self._scoreboard.progress(slot.number)) for slot in self._state.in_phase(SlotPhase.READY))
+        return {slot.number: alive_at for slot, pid, alive_at in told if pid == slot.pid}
 
 
 def become_subreaper() -> None:

@@ -19,6 +19,7 @@ from ..process.identity import set_title, title_name
 from ..process.messages import Equip, Load, Loaded, Message, Origin
 from ..settings.resolve import Source, resolve
 from ..template.forking import Equipment
+from ..template.loading import origin_of_now
 from ..template.starting import exec_template, fork_template
 from . import pidfile
 from .binding import BindProblem, Terms
@@ -98,6 +99,8 @@ class Generations:
             if number == 1 and self.equipment.application is not None:
                 pid, channel = fork_template(self.equipment, 1, self._leave_parents)
             else:
+                # It opens them in a moment; after a rotation that is another file.
+                self.logs.reopen()
                 pid, channel = exec_template(self._load(number), self._descriptors(), self.origin.environ)
         except OSError as error:
             return [TemplateFailed(number, f"it could not be started: {error.strerror or error}")]
@@ -111,10 +114,20 @@ class Generations:
     def _load(self, number: int) -> Load:
         return Load(
             generation=number,
-            origin=replace(self.origin, environ={}),  # it has that as its own
+            origin=replace(self.whence(), environ={}),  # it has that as its own
             python_path=self.origin.environ.get("PYTHONPATH"),
             reloading=self.equipment.reloading,
         )
+
+    def whence(self) -> Origin:
+        """Where all comes from that is loaded now."""
+        origin = origin_of_now(self.origin)
+        if origin.cwd != self.origin.cwd:
+            self.logs.error.warning(
+                "The folder that the server was started in is gone (%s): relative names mean the ini's folder now (%s)",
+                self.origin.cwd, origin.cwd,
+            )  # fmt: skip
+        return origin
 
     def _descriptors(self) -> list[int]:
         equipment = self.equipment
@@ -142,7 +155,7 @@ class Generations:
         """The template has the application; what do the settings say that it read?"""
         if message.local_conf is None:
             return TemplateLoaded(number, self.plan)
-        origin = self.origin
+        origin = origin_of_now(self.origin)
         resolved = resolve(message.local_conf, Source(origin.ini_path, origin.section), origin.environ, origin.cwd)
         if resolved.settings is None:
             return TemplateFailed(number, "\n".join(str(problem) for problem in resolved.problems))

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..ops.last_words import describe, last_words, out_of_memory, unanswered
+from ..ops.last_words import last_words, out_of_memory, requests, unanswered
 from ..ops.oom import count_kills
-from ..scoreboard import Scoreboard, SlotReading
+from ..scoreboard import Scoreboard, SlotReading, State
 
 if TYPE_CHECKING:
     from ..ops.logs import Logs
@@ -34,10 +34,8 @@ class Obituaries:
         if reading.pid != pid:
             return
         self._overdue.add(pid)
-        for cell in reading.running:
-            self._logs().error.error(
-                "Worker %d (pid %d) is running %s", slot, pid, describe(cell, time.monotonic())
-            )  # fmt: skip
+        for request in requests(reading, time.monotonic()):
+            self._logs().error.error("Worker %d (pid %d) is running %s", slot, pid, request)
 
     def write(self, ended: ClearSlot) -> None:
         """The worker has been reaped: log what it did not finish, count what it did, and clear its row."""
@@ -48,9 +46,10 @@ class Obituaries:
             self._report(ended, reading)
         if ended.told_to_go:
             counters = reading.counters
-            self._finished += reading.requests - counters["answered_before_retiring"]
+            if reading.state >= State.RETIRING:  # else it was killed before it knew
+                self._finished += reading.requests - counters["answered_before_retiring"]
             self._handed_off += counters["handed_off"]
-            self._lost += len(reading.running)
+            self._lost += len(reading.running) + reading.counters["uncelled"]
         self._log_unanswered(reading, "aborted" if self._scoreboard.stopping and not ended.report else "worker-died")
         self._scoreboard.clear(ended.slot)
 

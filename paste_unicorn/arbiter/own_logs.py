@@ -1,4 +1,7 @@
-"""The arbiter's own logs: opened as the settings in force say, and given to the user that the workers run as."""
+"""The arbiter's own logs: opened as the settings in force say, and given to the user that the workers run as.
+
+Whoever reads them may stand still: the arbiter does not wait for that.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..ops import configured
 from ..ops.logs import Logs, LogsProblem, setup
+from ..ops.stand_ins import never_wait
 from ..settings.table.logs import LogSettings
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 def open_logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
     """As these settings say, at the start. Raises LogsProblem."""
     logs = _open(settings, ini_path, variables)
+    never_wait()
     _give_away(logs, settings)
     return logs
 
@@ -35,8 +40,10 @@ def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Log
             logs = _open(after, ini_path, variables)
         except LogsProblem as problem:  # its template could; a disk may have filled up since
             logs = _open_again(before)
+            never_wait()
             logs.error.error("The arbiter keeps its old logs: %s", problem)
             return logs
+        never_wait()
     try:
         _give_away(logs, after)
     except LogsProblem as problem:
@@ -44,16 +51,20 @@ def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Log
     return logs
 
 
+def reopen(logs: Logs) -> None:
+    """After a rotation."""
+    logs.reopen()
+    never_wait()
+
+
 def _open(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
-    logs = setup(
+    return setup(
         settings.logs,
         ini_path=ini_path,
         ini_has_loggers=configured.has_loggers(ini_path),
         stderr_fd=None,
         variables=variables,
     )
-    logs.enable()
-    return logs
 
 
 def _open_again(before: Settings) -> Logs:

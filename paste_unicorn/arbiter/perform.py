@@ -13,6 +13,7 @@ from ..process.hooks import Hooks
 from ..process.identity import ini_name
 from ..process.messages import End, Fork
 from ..process.messages import ReopenLogs as ReopenLogsMessage
+from . import own_logs
 from .actions import (
     Action,
     AdoptGeneration,
@@ -150,7 +151,7 @@ class Performer:
         getattr(self._log, action.level)("%s", action.sentence)
 
     def reopen_logs(self, action: ReopenLogs) -> None:
-        self.generations.logs.reopen()
+        own_logs.reopen(self.generations.logs)
         for generation in self.generations.channels:
             self.generations.tell(generation, ReopenLogsMessage())
 

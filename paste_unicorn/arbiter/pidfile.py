@@ -89,8 +89,11 @@ def hand_over(path: str, pid: int) -> None:
 
 
 def take_over(path: str) -> None:
-    """Let the file name us, whoever it named. Raises PidFileProblem."""
-    if _read(path) != os.getpid():
+    """Let the file name us, whoever it named. Raises PidFileProblem.
+
+    Where its folder is gone, as an old release is, nobody looks for it.
+    """
+    if _read(path) != os.getpid() and os.path.isdir(os.path.dirname(path)):
         _replace(path, os.getpid())
 
 

@@ -17,6 +17,7 @@ _HEAD = """\
 Printed from the table in `paste_unicorn/arbiter/decide.py` by `python -m paste_unicorn.arbiter.reference`; a test
 compares them. Send signals to the arbiter, the process titled `unicorn: arbiter [...]`; its pid is the one that the
 runner prints and writes into its pid file. Templates ignore signals; workers are told by the arbiter.
+What whoever starts the server, or the application while it is loaded, has blocked or ignored is heeded all the same.
 
 The columns are what the arbiter is doing: **starting** (not all workers have been ready yet), **serving**, **stopping**
 (what was accepted is finished), **quitting** (nothing is finished).

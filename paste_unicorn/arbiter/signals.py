@@ -42,8 +42,12 @@ class Signals:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         signal_stack.widen()  # the application was loaded here, and may have enabled faulthandler
-        for number in (*_SIGNALS, signal.SIGINT, signal.SIGCHLD):
+        ours = (*_SIGNALS, signal.SIGINT, signal.SIGCHLD)
+        for number in ours:
             signal.signal(number, _do_nothing)
+        # Whoever started us may have blocked some, and so may the application. Threads of its own, which wait for
+        # signals or keep out of their way, have masks of their own (`man 3 pthread_sigmask`).
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)
 
     def fileno(self) -> int:
         """Readable when a signal has arrived."""

@@ -162,6 +162,7 @@ class Stop:
     deadline: float
     killed: int = 0
     code: int = 0  # of the exit
+    is_deserted: bool = False  # nobody has been there yet who answers what the kernel has accepted
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class Arbiter:
     last_generation: int = 0
     last_age: int = 0
     births: Backoff = field(default=Backoff(first_s=0.1, most_s=30.0))
+    killed_newborns: int = 0  # in a row: by a signal from outside, before they were ready
     loads: Backoff = field(default=Backoff(first_s=0.5, most_s=60.0))
     reload_wanted: str = ""  # why; done as soon as no generation is coming
     asked_for: int | None = None  # workers, by signals since the last HUP; None: as many as the settings say

@@ -53,7 +53,7 @@ class Succession:
     def start(self) -> list[Event]:
         """Start a new arbiter; the sockets travel with the first message."""
         generations = self._generations
-        origin = generations.origin
+        origin = generations.whence()
         message = Succeed(
             origin=origin,
             listeners=generations.listeners.described(),

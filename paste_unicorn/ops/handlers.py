@@ -29,14 +29,18 @@ def reached(logger: logging.Logger) -> Iterator[logging.Handler]:
         current = current.parent if current.propagate else None
 
 
-def file_handlers() -> Iterator[logging.FileHandler]:
+def stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     seen: set[int] = set()
     for logger in loggers:
         for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
-            if isinstance(handler, logging.FileHandler) and id(handler) not in seen:
+            if isinstance(handler, logging.StreamHandler) and id(handler) not in seen:
                 seen.add(id(handler))
                 yield handler
+
+
+def file_handlers() -> Iterator[logging.FileHandler]:
+    return (handler for handler in stream_handlers() if isinstance(handler, logging.FileHandler))
 
 
 def reopen_handler(handler: logging.FileHandler, console: Console) -> None:

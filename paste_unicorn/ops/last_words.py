@@ -21,11 +21,22 @@ _MEANING = {
     "SIGXFSZ": "SIGXFSZ is a limit of the size of files (ulimit -f, LimitFSIZE=).",
     "SIGKILL": "SIGKILL comes from outside: from a person, a supervisor, or the kernel for want of memory.",
 }
+NAMED = 64  # requests of one worker that the error log names; the access log has a line for each
 _TRACED = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"}  # what faulthandler answers
 
 
-def describe(cell: CellReading, now: float) -> str:
-    """A request under way; `now` in monotonic seconds."""
+def requests(reading: SlotReading, now: float) -> Iterator[str]:
+    """What a worker is serving: the oldest requests, and how many there are besides; `now` in monotonic seconds."""
+    cells = sorted(reading.running, key=lambda cell: cell.started)
+    for cell in cells[:NAMED]:
+        yield _describe(cell, now)
+    if len(cells) > NAMED:
+        yield f"{len(cells) - NAMED} requests more, which began later"
+    if beyond := reading.counters["uncelled"]:
+        yield f"{beyond} requests more, which found no room in its row of the scoreboard"
+
+
+def _describe(cell: CellReading, now: float) -> str:
     said = f'"{escaped(cell.request_line)}" since {now - cell.started:.1f} s'
     if cell.peer:
         said += f", for {cell.peer}"
@@ -40,10 +51,8 @@ def last_words(reading: SlotReading, killed_by: str, now: float, out_of_memory: 
     """What is to be said of a worker that was not told to go, each to be put behind its name: what it was doing, its
     memory, what the signal means that ended it (by name; "" if none did).
     """
-    for cell in reading.running:
-        yield f"ended within {describe(cell, now)}"
-    if beyond := reading.counters["uncelled"]:
-        yield f"ended within {beyond} requests more, which found no room in its row of the scoreboard"
+    for request in requests(reading, now):
+        yield f"ended within {request}"
     if not killed_by:
         return
     said = []

@@ -18,6 +18,7 @@ from paste_unicorn.ops import access_log, capture, configured
 from paste_unicorn.ops.access_format import compile_format
 from paste_unicorn.ops.access_log import AccessLog
 from paste_unicorn.ops.handlers import descriptor_of, file_handlers, reached, reopen_handler
+from paste_unicorn.ops.kept import keep
 from paste_unicorn.ops.outputs import (
     NightFormatter,
     OutputHandler,
@@ -76,13 +77,6 @@ class Logs:
         for sink in self._sinks:
             sink.chown(uid, gid)
 
-    def enable(self) -> None:
-        """Once the application was loaded: it may have configured logging for itself and so disabled our
-        loggers.
-        """
-        for name in (ERROR, access_log.NAME):
-            logging.getLogger(name).disabled = False
-
     def close(self) -> None:
         """Take our handlers off and close our files."""
         if self._captured:
@@ -114,6 +108,8 @@ def setup(
     runner loaded the application, in an exec'ed template before; what of ``logs`` has no effect is said by the one
     that ``warns``. Raises `LogsProblem`.
     """
+    for name in (ERROR, access_log.NAME):
+        keep(logging.getLogger(name))
     named = configured.configure(logs, ini_path, ini_has_loggers, variables or {})
     if stderr_fd is None:
         stderr_fd = descriptor_of(sys.stderr)

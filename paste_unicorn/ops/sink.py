@@ -5,6 +5,7 @@ operator lines, not the visitor a request. So a failure is said once on the cons
 counted, and the first line that can be written again is preceded by that count. There is no lock and no
 buffer: one line is one ``write`` on a descriptor in append mode, which the kernel keeps whole between
 processes (``man 2 open``, O_APPEND), and which starts at the true end of the file after a ``copytruncate``.
+How long that write may wait for a reader is another matter: ``patience.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import errno
 import os
 import time
 from collections.abc import Callable
+
+from paste_unicorn.ops.patience import STANDS_STILL, may_stall
+from paste_unicorn.ops.patience import write as write_to
 
 _RETRY_S = 1.0
 """How often a log that fails is opened anew, in seconds: the file system may have been mounted again."""
@@ -43,7 +47,7 @@ class Console:
         """
         line = f"{stamp(time.time())} [{level}] {sentence}\n"
         try:
-            os.write(self.fd, line.encode("utf-8", "backslashreplace"))
+            write_to(self.fd, line.encode("utf-8", "backslashreplace"))
         except OSError:
             return
 
@@ -84,9 +88,9 @@ class Sink:
             self._write_again(line)
             return
         try:
-            if os.write(self.fd, line) != len(line):
+            if write_to(self.fd, line) != len(line):
                 self._torn = True
-                self._failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+                self._failed(_cut(self.fd))
         except OSError as error:
             self._failed(error)
 
@@ -97,7 +101,7 @@ class Sink:
         if self.path is None:
             return
         try:
-            fresh = _open(self.path)
+            fresh = _open_at_once(self.path)
         except OSError as error:
             if self._say is not None:
                 self._say(
@@ -136,15 +140,19 @@ class Sink:
         if self.path is not None and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + _RETRY_S
             try:
-                fresh = _open(self.path)
+                fresh = _open_at_once(self.path)
             except OSError:
                 pass  # said when it began; the old descriptor may still come back
             else:
                 os.dup2(fresh, self.fd, inheritable=False)
                 os.close(fresh)
-        data = b"\n" + line if self._torn else line
+        said = f"The {self.what} can be written again; {self._lost} lines of this process were lost."
+        ahead = "\n" if self._torn else ""
+        if self._say is None:
+            ahead += f"{stamp(time.time())} [WARNING] {said}\n"
+        data = ahead.encode() + line
         try:
-            written = os.write(self.fd, data)
+            written = write_to(self.fd, data, 0.0)
         except OSError:
             self._lost += 1
             return
@@ -152,10 +160,24 @@ class Sink:
             self._torn = True
             self._lost += 1
             return
-        lost, self._lost, self._failing, self._torn = self._lost, 0, False, False
+        self._lost, self._failing, self._torn = 0, False, False
         if self._say is not None:
-            self._say("WARNING", f"The {self.what} can be written again; {lost} lines of this process were lost.")
+            self._say("WARNING", said)
+
+
+def _cut(fd: int) -> OSError:
+    """Why only a part of a line was written."""
+    if may_stall(fd):
+        return OSError(errno.EAGAIN, STANDS_STILL)
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _open(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
+
+
+def _open_at_once(path: str) -> int:
+    """A FIFO without a reader is an error (ENXIO), where `_open` waits for one."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK, 0o644)
+    os.set_blocking(fd, True)
+    return fd

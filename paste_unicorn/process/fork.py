@@ -1,9 +1,9 @@
 """Our own forks, and what a process that anybody else forks must not keep.
 
 The application may fork (multiprocessing, a daemon of its own). Such a child is its own affair, but a
-listener in its hands would keep the port after us, and the write end of the life pipe would keep our
-processes alive. So these descriptors are replaced in every child that isn't ours. Connections are too many
-for that: `application_forked` tells whoever closes one that a child may hold it too.
+listener in its hands would keep the port after us, the write end of the life pipe would keep our processes
+alive, and who is connected to us would not see the end of that. So these descriptors are replaced in every
+child that isn't ours: connections by the worker that has them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import signal
 import threading
 import warnings
+from _thread import RLock  # bound before a worker class may replace it
 from collections.abc import Iterable
 
 from .leave import flush
 
-application_forked = False  # this process has had a child that isn't ours
+# To be held while a connection comes or goes: in between nobody knows of its descriptor, which a child would keep. It
+# is taken anew by a handler of a signal, which may fork, in the same thread.
+no_fork = RLock()
 
 _private: set[int] = set()
 _our_thread: int | None = None  # the thread that is inside `fork`
@@ -34,7 +37,7 @@ def fork() -> int:
     In the child all signals are blocked, so that none is taken for its parent's; it calls `unblock_signals`
     once its handlers stand.
     """
-    global _our_thread, application_forked
+    global _our_thread
     flush()
     _our_thread = threading.get_ident()
     pid = -1
@@ -45,8 +48,6 @@ def fork() -> int:
         _our_thread = None
         if pid != 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        else:
-            application_forked = False
     return pid
 
 
@@ -61,26 +62,34 @@ def fork_unwarned() -> int:
 
 
 def unblock_signals() -> None:
-    """In a child of `fork`: from now on signals are delivered."""
+    """From now on signals are delivered, whoever blocked them: `fork`, or the application while it was loaded."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
 
 
-def _in_child() -> None:
-    if not _private or _our_thread == threading.get_ident():
-        return
+def leave_to_parent(fds: Iterable[int]) -> None:
+    """In a child that the application has forked: these are its parent's alone.
+
+    Replaced, not closed: an object that still believes in its number must not close somebody else's file.
+    """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for fd in _private:
-        # Replaced, not closed: an object that still believes in its number must not close somebody else's
-        # file.
+    for fd in fds:
         os.dup2(null, fd, inheritable=False)
     os.close(null)
-    _private.clear()
+
+
+def _before() -> None:
+    no_fork.acquire()  # looked up each time: eventlet puts a lock of its own in this place
 
 
 def _in_parent() -> None:
-    global application_forked
-    if _our_thread != threading.get_ident():
-        application_forked = True
+    no_fork.release()
 
 
-os.register_at_fork(after_in_child=_in_child, after_in_parent=_in_parent)
+def _in_child() -> None:
+    no_fork.release()
+    if _private and _our_thread != threading.get_ident():
+        leave_to_parent(_private)
+        _private.clear()
+
+
+os.register_at_fork(before=_before, after_in_child=_in_child, after_in_parent=_in_parent)

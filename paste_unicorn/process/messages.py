@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, get_args
 
-LONGEST_REASON = 16_000  # characters: its end tells what went wrong
+LONGEST_REASON = 16_000  # characters
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,16 @@ _KINDS: dict[str, Callable[..., Message]] = {kind.__name__: kind for kind in get
 
 class UnknownMessage(ValueError):
     """The other side speaks another language."""
+
+
+def shortened(reason: str) -> str:
+    """At most `LONGEST_REASON` of it: of a traceback the beginning says where, and the end what."""
+    if len(reason) <= LONGEST_REASON:
+        return reason
+    gap = "\n[... {:,} characters are left out here ...]\n"
+    kept = LONGEST_REASON - len(gap.format(len(reason)))
+    end = kept // 2
+    return reason[: kept - end] + gap.format(len(reason) - kept) + reason[-end:]
 
 
 def encode(message: Message) -> bytes:

@@ -14,18 +14,24 @@ import os
 import struct
 import tempfile
 from bisect import bisect_right
+from collections.abc import Iterable
 from enum import IntEnum
+from itertools import compress
 from typing import NamedTuple
 
 from .uploads import PAGE_SIZE, UploadPage, Uploads
 
 SLOTS = 2048  # a reload needs as many slots again as there are workers
-CELLS = 64
+# The first slots have more cells than the others. Cells that nobody uses cost no memory, but all of the file counts for
+# `ulimit -v`, of each process, and for `ulimit -f`.
+ROOMY_SLOTS = 128
+CELLS = 1024
+FEW_CELLS = 64
 
 # The header: a page of its own, so that slots stay page-aligned.
-_HEADER = struct.Struct("<8sIII")  # magic, layout version, number of slots, cells in a slot
+_HEADER = struct.Struct("<8sIII")  # magic, layout version, number of slots, cells in a slot with many
 _MAGIC = b"unicorn\0"
-_LAYOUT = 2
+_LAYOUT = 3
 _STOPPING = 64  # offset of one byte: 1 while the whole server is being stopped for good
 _WORKERS = struct.Struct("<I")  # how many are wanted now
 _WORKERS_OFFSET = 68
@@ -39,6 +45,8 @@ _IDENTITY = struct.Struct("<iIIBxxx")  # pid, generation, age (the how manieth w
 _DISMISSED_OFFSET = 13  # one byte, which the arbiter writes
 _BEAT_OFFSET = 16
 _BEAT = struct.Struct("<d")  # monotonic seconds of the last sign of life
+_USED_OFFSET = 24
+_USED = struct.Struct("<I")  # how many cells, from the first, were ever used: nobody looks at more
 _COUNTERS_OFFSET = 32
 
 # How long requests took, in seconds: upper bounds of the histogram's buckets; one more bucket holds the rest.
@@ -67,11 +75,21 @@ HANDED_OFF, TAKEN_OVER, ANSWERED_BEFORE_RETIRING, MEMORY = range(11, 15)
 # A request cell. `first` and `last` are the same number, counted up by each writing and never 0; the writer stores
 # first ... last in this order, a reader copies `last` first: if they differ the cell was being written.
 _CELL = struct.Struct("<BxxxxxxxQdQq40s32s136sQ")
+_CELL_STARTED = struct.Struct("<d")
+_CELL_STARTED_OFFSET = 16
 _CELL_RECEIVED = struct.Struct("<Q")
 _CELL_RECEIVED_OFFSET = 24
 _CELLS_OFFSET = _COUNTERS_OFFSET + 8 * 64
-_SLOT_SIZE = _CELLS_OFFSET + (CELLS + 1) * _CELL.size  # the last one takes what has no cell, and is never read
-_SLOT_SIZE += -_SLOT_SIZE % 4096
+
+
+def _size_of_slot(cells: int) -> int:
+    size = _CELLS_OFFSET + (cells + 1) * _CELL.size  # the last one takes what has no cell, and is never read
+    return size + -size % 4096
+
+
+def _begin_of_slot(slot: int) -> int:
+    roomy = min(slot, ROOMY_SLOTS)
+    return _HEADER_SIZE + roomy * _size_of_slot(CELLS) + (slot - roomy) * _size_of_slot(FEW_CELLS)
 
 
 class State(IntEnum):
@@ -113,11 +131,6 @@ class SlotReading(NamedTuple):
         names = _COUNTERS[:5]
         return sum(self.counters[name] for name in names)
 
-    @property
-    def alive_at(self) -> float:
-        """Monotonic seconds of the last progress: a sign of life, or the start of a request."""
-        return max([self.last_beat, *(cell.started for cell in self.running)])
-
 
 class ScoreboardError(ValueError):
     """The descriptor does not hold a scoreboard of this version."""
@@ -129,10 +142,13 @@ class Scoreboard:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._memory = mmap.mmap(fd, 0)
+        if hasattr(mmap, "MADV_DONTDUMP"):
+            # Who dumps core reads all that is mapped, and would make memory of what nobody has touched.
+            self._memory.madvise(mmap.MADV_DONTDUMP)
         magic, layout, self.slots, cells = _HEADER.unpack_from(self._memory, 0)
         if (magic, layout, cells) != (_MAGIC, _LAYOUT, CELLS):
             raise ScoreboardError(f"descriptor {fd} does not hold a scoreboard of this version")
-        self.uploads = Uploads(self._memory, _UPLOADS_MARKS, _HEADER_SIZE + self.slots * _SLOT_SIZE, self.slots)
+        self.uploads = Uploads(self._memory, _UPLOADS_MARKS, _begin_of_slot(self.slots), self.slots)
 
     @classmethod
     def create(cls, slots: int = SLOTS) -> Scoreboard:
@@ -142,7 +158,7 @@ class Scoreboard:
         else:
             fd, path = tempfile.mkstemp(prefix="unicorn-scoreboard-")
             os.unlink(path)
-        os.ftruncate(fd, _HEADER_SIZE + slots * (_SLOT_SIZE + PAGE_SIZE))
+        os.ftruncate(fd, _begin_of_slot(slots) + slots * PAGE_SIZE)
         os.pwrite(fd, _HEADER.pack(_MAGIC, _LAYOUT, slots, CELLS), 0)
         return cls(fd)
 
@@ -193,7 +209,8 @@ class Scoreboard:
 
     def writer(self, slot: int) -> SlotWriter:
         """For the worker that owns this slot."""
-        return SlotWriter(self._memory, self._offset(slot), self.uploads.page(slot))
+        cells = CELLS if slot < ROOMY_SLOTS else FEW_CELLS
+        return SlotWriter(self._memory, self._offset(slot), cells, self.uploads.page(slot))
 
     def read(self, slot: int) -> SlotReading:
         """What the slot says now; cells that are being written at this moment are left out."""
@@ -201,28 +218,43 @@ class Scoreboard:
         pid, generation, age, state = _IDENTITY.unpack_from(memory, offset)
         (beat,) = _BEAT.unpack_from(memory, offset + _BEAT_OFFSET)
         words = struct.unpack_from(f"<{_COUNTER_WORDS}Q", memory, offset + _COUNTERS_OFFSET)
-        cells_at = offset + _CELLS_OFFSET
-        running = (self._read_cell(cells_at + index * _CELL.size) for index in range(CELLS))
+        running = map(self._read_cell, self._busy_cells(offset))
         return SlotReading(
             pid, generation, age, State(state), beat,
             dict(zip(_COUNTERS, words, strict=False)), words[_LATENCY:], tuple(cell for cell in running if cell),
         )  # fmt: skip
 
+    def progress(self, slot: int) -> tuple[int, float]:
+        """Whose the slot is, and when that one last made progress: a sign of life, or the start of a request.
+
+        `read` knows that too, and costs 30 times as much where many run: 4 ms for 1024.
+        """
+        memory, offset = self._memory, self._offset(slot)
+        pid, _, _, _ = _IDENTITY.unpack_from(memory, offset)
+        (beat,) = _BEAT.unpack_from(memory, offset + _BEAT_OFFSET)
+        starts = (_CELL_STARTED.unpack_from(memory, at + _CELL_STARTED_OFFSET)[0] for at in self._busy_cells(offset))
+        return pid, max([beat, *starts])
+
     def clear(self, slot: int) -> None:
         """Make the slot empty again, once its worker is gone and has been reported. How its uploads ended stays."""
-        offset = self._offset(slot)
         self.uploads.end_all(slot)
-        self._memory[offset : offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        _wipe(self._memory, self._offset(slot))
 
     def _offset(self, slot: int) -> int:
         if not 0 <= slot < self.slots:
             raise IndexError(f"slot {slot}: there are {self.slots}")
-        return _HEADER_SIZE + slot * _SLOT_SIZE
+        return _begin_of_slot(slot)
+
+    def _busy_cells(self, offset: int) -> Iterable[int]:
+        """Where in the memory they lie, of the slot that lies there."""
+        memory = self._memory
+        (used,) = _USED.unpack_from(memory, offset + _USED_OFFSET)
+        begin = offset + _CELLS_OFFSET
+        end = begin + used * _CELL.size
+        return compress(range(begin, end, _CELL.size), memory[begin : end : _CELL.size])
 
     def _read_cell(self, offset: int) -> CellReading | None:
         memory = self._memory
-        if not memory[offset]:
-            return None
         last = memory[offset + _CELL.size - 8 : offset + _CELL.size]
         copy = memory[offset : offset + _CELL.size]
         busy, first, started, received, expected, peer, request_id, line, _ = _CELL.unpack(copy)
@@ -232,12 +264,20 @@ class Scoreboard:
         return CellReading(started, received, expected, *texts)
 
 
+def _wipe(memory: mmap.mmap, offset: int) -> None:
+    """All of a slot that anybody has written."""
+    (used,) = _USED.unpack_from(memory, offset + _USED_OFFSET)
+    size = _CELLS_OFFSET + used * _CELL.size
+    memory[offset : offset + size] = bytes(size)
+
+
 class SlotWriter:
     """A worker's pen: only the process that owns the slot may use it."""
 
-    def __init__(self, memory: mmap.mmap, offset: int, uploads: UploadPage) -> None:
+    def __init__(self, memory: mmap.mmap, offset: int, cells: int, uploads: UploadPage) -> None:
         self._memory = memory
         self._offset = offset
+        self.cells = cells  # that it may have; the one behind them is for all requests that have none
         self._uploads = uploads
         self.begin_upload = uploads.begin
         self._cells = offset + _CELLS_OFFSET
@@ -246,10 +286,17 @@ class SlotWriter:
         self.counters = words.cast("Q")
 
     def claim(self, pid: int, generation: int, age: int, now: float) -> None:
-        """Take the slot over from whoever had it before; counters begin at 0."""
-        self._memory[self._offset : self._offset + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        """Take the slot over from whoever had it before; counters begin at 0, and there is one cell."""
+        _wipe(self._memory, self._offset)
         _IDENTITY.pack_into(self._memory, self._offset, pid, generation, age, State.BOOTING)
+        self.use_cells(1)
         self.beat(now)
+
+    def use_cells(self, count: int) -> int:
+        """From now on there are so many cells, or as many as there may be: that number. Before one of them is used."""
+        used = min(count, self.cells)
+        _USED.pack_into(self._memory, self._offset + _USED_OFFSET, used)
+        return used
 
     def set_state(self, state: State) -> None:
         self._memory[self._offset + _IDENTITY.size - 4] = state

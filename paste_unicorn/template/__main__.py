@@ -16,7 +16,7 @@ from ..process.channel import Channel
 from ..process.handoff import HandoffPair
 from ..process.identity import allow_files, set_title, title_name
 from ..process.lifeline import Lifeline
-from ..process.messages import LONGEST_REASON, Failed, Load
+from ..process.messages import Failed, Load, shortened
 from ..scoreboard import Scoreboard
 from ..settings.needs import files_of_worker
 from .again import read_local_conf, resolve_again, settle_again
@@ -44,10 +44,10 @@ def main() -> NoReturn:
         equipment = _equip(load, fds, lifeline, local_conf)
         template = Template(equipment, load.generation, channel)
     except LoadProblem as problem:
-        channel.send(Failed(str(problem)[-LONGEST_REASON:]))
+        channel.send(Failed(shortened(str(problem))))
         leave.child(1)
     except BaseException:
-        channel.send(Failed(traceback.format_exc()[-LONGEST_REASON:]))
+        channel.send(Failed(shortened(traceback.format_exc())))
         leave.child(1)
     try:
         template.serve(local_conf)
@@ -82,7 +82,6 @@ def _equip(load: Load, fds: list[int], lifeline: Lifeline, local_conf: dict[str,
     backtraces.arm(logs.error_fd)
     _say_how_it_is_patched(settings.processes.worker_class, early, logs)
     application = load_application(recipe)
-    logs.enable()
     allow_files(files_of_worker(settings))
     if threads := threads_of_the_application():
         logs.error.warning(

@@ -46,7 +46,7 @@ def read_local_conf(origin: Origin) -> dict[str, str]:
 
 def resolve_again(origin: Origin, local_conf: dict[str, str]) -> Resolved:
     """What these texts say, right or wrong; no hook has been imported yet."""
-    return resolve(local_conf, Source(origin.ini_path, origin.section), os.environ)
+    return resolve(local_conf, Source(origin.ini_path, origin.section), os.environ, origin.cwd)
 
 
 def settle_again(resolved: Resolved) -> Settings:

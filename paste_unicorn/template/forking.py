@@ -25,7 +25,6 @@ from ..process.identity import become_user, set_title
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
 from ..process.messages import (
-    LONGEST_REASON,
     End,
     Equip,
     Exited,
@@ -35,6 +34,7 @@ from ..process.messages import (
     ForkFailed,
     Loaded,
     ReopenLogs,
+    shortened,
 )  # fmt: skip
 from ..scoreboard import Scoreboard
 from ..settings.resolve import Settings
@@ -81,10 +81,9 @@ class Template:
         """Warm up, say that all is loaded, with the settings that were read here, then obey orders until the end."""
         for end in (self._signals, self._wakeup):
             os.set_blocking(end, False)
-        self._take_signals()
         backtraces.arm(self._equipment.logs.error_fd)  # a warm-up may hang, or a hook
         signal_stack.widen()
-        unblock_signals()
+        self._take_signals()
         self._keep_private()
         self._warm_up()
         self._take_signals()
@@ -108,13 +107,14 @@ class Template:
                 self._obey()
 
     def _take_signals(self) -> None:
-        """Once more whenever code of the application has run: an event loop in it may have taken them."""
+        """Once more whenever code of the application has run, which may have taken or blocked them: event loops do."""
         for number in _NOT_OURS:
             # The arbiter alone says what happens. Not SIG_IGN, which the application's subprocesses would
             # inherit.
             signal.signal(number, _do_nothing)
         signal.signal(signal.SIGCHLD, _do_nothing)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        unblock_signals()
         worker_class = self._equipment.settings.processes.worker_class
         patching.give_up_children(worker_class)
         patching.give_up_hub(worker_class)
@@ -131,7 +131,7 @@ class Template:
             reason = traceback.format_exc()
         else:
             return
-        self._channel.send(Failed(reason[-LONGEST_REASON:]))
+        self._channel.send(Failed(shortened(reason)))
         leave.child(1)
 
     def _obey(self) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from paste.deploy import loadwsgi
@@ -33,10 +34,29 @@ def load_application(recipe: Recipe) -> Callable[..., Any]:
     return application
 
 
+def origin_of_now(origin: Origin) -> Origin:
+    """From the ini's folder, where the one of the start is gone, as an old release is, and the ini is not."""
+    server = origin.server
+    if server is None or origin.ini_path is None or os.path.isdir(origin.cwd):
+        return origin
+    path = server.uri.removeprefix("config:").partition("#")[0]
+    if not os.path.exists(os.path.join(server.relative_to or "", path)):
+        return origin
+    return replace(origin, cwd=os.path.dirname(origin.ini_path))
+
+
 def restore_interpreter(origin: Origin, python_path: str | None) -> None:
-    """Give this interpreter import path, directory and mask as the runner's had them when it called us."""
+    """Give this interpreter import path, directory and mask as the runner's had them when it called us. Raises
+    LoadProblem.
+    """
     sys.path[:] = origin.sys_path
-    os.chdir(origin.cwd)
+    try:
+        os.chdir(origin.cwd)
+    except OSError as error:
+        raise LoadProblem(
+            f"The folder that the server was started in is gone ({origin.cwd}: {error.strerror}), and no ini is found "
+            "without it. Put it back (a symlink to the new one will do), or restart the server in the new one"
+        ) from None
     os.umask(origin.umask)
     if python_path is None:
         os.environ.pop("PYTHONPATH", None)

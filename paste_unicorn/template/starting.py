@@ -19,7 +19,7 @@ from ..process import leave
 from ..process.channel import Channel
 from ..process.fork import fork
 from ..process.identity import set_title
-from ..process.messages import Load, Message
+from ..process.messages import Load, Succeed
 from .forking import Equipment, Template
 
 CHANNEL_FD = 3
@@ -60,14 +60,16 @@ def exec_template(load: Load, fds: Sequence[int], environ: Mapping[str, str]) ->
     return exec_module("paste_unicorn.template", load, fds, environ)
 
 
-def exec_module(module: str, message: Message, fds: Sequence[int], environ: Mapping[str, str]) -> tuple[int, Channel]:
+def exec_module(
+    module: str, message: Load | Succeed, fds: Sequence[int], environ: Mapping[str, str]
+) -> tuple[int, Channel]:
     """A fresh interpreter that runs this module, and its first message; its pid and the channel to it. Raises
     OSError.
     """
     ours, theirs = Channel.pair()
     environ = {name: value for name, value in environ.items() if name not in _MARKERS}
     # So that it finds this package wherever the runner found it; it puts its import path right by itself.
-    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in message.origin.sys_path if path)
     with contextlib.ExitStack() as opened:
         null = os.open(os.devnull, os.O_RDWR)
         opened.callback(os.close, null)
@@ -85,13 +87,17 @@ def exec_module(module: str, message: Message, fds: Sequence[int], environ: Mapp
             opened.callback(os.close, copy)
             copies.append((os.POSIX_SPAWN_DUP2, copy, target))
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, *flags, "-m", module],
-            environ,
-            file_actions=copies,
-            setsigmask=(),
-        )
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, *flags, "-m", module],
+                environ,
+                file_actions=copies,
+                setsigmask=(),
+            )
+        except FileNotFoundError as error:
+            gone = f"{sys.executable}, the Python of this server, is gone; restart the server with another one"
+            raise FileNotFoundError(error.errno, gone) from None
     theirs.close()
     ours.send(message, fds)
     ours.sock.setblocking(False)

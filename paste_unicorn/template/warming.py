@@ -19,7 +19,7 @@ from ..http.refusals import Refused
 from ..http.response import ResponseHeads
 from ..process import leave
 from ..process.identity import acting_as_user
-from ..process.messages import LONGEST_REASON
+from ..process.messages import shortened
 from ..settings.warmup import WarmupRequest
 from ..workers.exchange import without_our_frames
 from ..workers.fittings import make_environs, make_parser
@@ -166,7 +166,7 @@ def _describe(request: WarmupRequest, outcome: _Outcome) -> str:
     said = f"Warm-up request {request}: {outcome.failure} after {outcome.took_s:.2f} s"
     if not outcome.trace:
         return said
-    return f"{said}\n{outcome.trace[-(LONGEST_REASON - len(said) - 1) :]}"
+    return shortened(f"{said}\n{outcome.trace}")
 
 
 def _trace(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from io import BytesIO
 
 from ..http.parser import HeadParser
 from ..http.refusals import HEAD_TIMEOUT, Refused
+from ..process.fork import no_fork
 from ..wsgi.gateway import Response
 from .bodies import Bodies, BodyRules, RunRequest
 from .connection import BODY, DRAINING, HEAD, IDLE, LINGERING, RECEIVE_SIZE, WRITING, ClientGone, Connection
@@ -24,6 +25,7 @@ from .exchange import Exchange
 from .lingering import Lingering
 from .listening import reset_on_close
 from .loop import READABLE, WRITABLE, EpollLoop, SelectorLoop
+from .switching import Taken
 from .waited import Door
 
 monotonic = time.monotonic
@@ -339,8 +341,9 @@ class Clients:
 
     def drop(self, connection: Connection) -> None:
         """Close the connection now."""
-        self.forget(connection)
-        connection.close()
+        with no_fork:
+            self.forget(connection)
+            connection.close()
 
     def forget(self, connection: Connection) -> None:
         """It is no longer among ours, nor watched."""
@@ -364,6 +367,14 @@ class Clients:
         self.by_fd[connection.fd] = connection
         if events:
             self._watch(connection, events)
+
+    def descriptors(self) -> list[int]:
+        """All that are the server's, and not an application's that has taken a connection over.
+
+        In a child, where the greenlets of other requests go on: theirs too.
+        """
+        by_fd = self.by_fd.items()
+        return [fd for fd, one in by_fd if one.is_elsewhere or not isinstance(one.sock, Taken)]
 
     # -- time ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ Hot: `send` runs once a request.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from _socket import socket as RawSocket
@@ -20,7 +19,6 @@ from select import POLLIN, POLLOUT, poll  # bound before a worker class may repl
 from socket import MSG_PEEK
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
-from ..process import fork
 from ..wsgi.file_wrapper import FileRegion
 
 if TYPE_CHECKING:
@@ -290,10 +288,6 @@ class Connection:
             if isinstance(part, FileRegion):
                 os.close(part.fd)
         self.output = _NOTHING
-        if fork.application_forked:
-            # A child of the application may hold the socket as well: to close ours would tell the client nothing.
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         if self.incoming is not None:
             self.incoming.give_up()

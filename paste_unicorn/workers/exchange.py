@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+from _thread import allocate_lock  # bound before a worker class may replace it
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ class Exchange:
         self._sizes: list[int] = []
         self._durations_s: list[float] = []
         self._failures: list[int] = []  # a 1 for each exception of the application
-        self._counting = False
+        self._counting = allocate_lock()  # held for moments: by whoever has the loop, the watcher, a signal handler
         self._response_class = Response
         self._notes_responses = False
         self.now = monotonic()  # when the previous request ended, or the loop woke up
@@ -137,25 +138,29 @@ class Exchange:
         self._notes_responses = True
         self._response_class = _Noted
 
-    def count_answers(self) -> None:
-        """Add the answers since the last time to the slot's counters: to count many costs little more than one."""
-        if self._statuses:
-            self._counting = True
-            self._slot.count(_taken(self._statuses), _taken(self._sizes), _taken(self._durations_s))
-            self._slot.counters[APPLICATION_ERRORS] += sum(_taken(self._failures))
-            self._counting = False
+    def count_answers(self, wait: bool = True) -> bool:
+        """Add the answers since the last time to the slot's counters: to count many costs little more than one.
 
-    def answered(self) -> int | None:
-        """Requests answered so far; None for a signal handler that interrupts the counting, to be asked again then."""
-        return None if self._counting else self._slot.answered + len(self._statuses)
+        A signal handler must not wait for the counting, which it may have interrupted. False: not all are counted yet.
+        """
+        if not self._counting.acquire(wait):
+            return False
+        try:
+            if self._statuses:
+                self._slot.count(_taken(self._statuses), _taken(self._sizes), _taken(self._durations_s))
+                self._slot.counters[APPLICATION_ERRORS] += sum(_taken(self._failures))
+        finally:
+            self._counting.release()
+        return True
 
     def refuse(self, connection: Connection, refused: Refused, how: str = "refused") -> None:
         """Answer a request that no application will see; the connection is to be closed after it."""
         refusal = refused.refusal
         page = self.page(refusal, refused.head_request, refused.retry_after_s)
-        slot = self._slot
-        slot.count([refusal.status], [len(page)], [0.0])
-        slot.counters[REFUSED] += 1
+        self._statuses.append(refusal.status)
+        self._sizes.append(len(page))
+        self._durations_s.append(0.0)
+        self._slot.counters[REFUSED] += 1
         with contextlib.suppress(ClientGone):
             connection.send(page)
         self._logs.error.debug(
@@ -215,6 +220,9 @@ class Exchange:
         """Something went wrong: say so where it belongs, answer what can still be answered; how it ended, or ""
         where that has been logged.
         """
+        if os.getpid() != self._pid:
+            # A child that the application forked comes out of it here, since it could not answer: it must not go on.
+            leave.child(1)
         text = escaped(request_line.decode("latin-1"))
         error, how = response.failure, "upgraded" if response.is_handed_over else "ok"
         if response.complaint is not None:
@@ -226,9 +234,6 @@ class Exchange:
                 self._report(text, "raised an exception in close()", response.close_failure)
         if error is None:
             return how
-        if os.getpid() != self._pid:
-            # A child that the application forked comes out of it here: it must not answer this client a second time.
-            leave.child(1)
         response.keep = False
         late = self._overtime and self._overtime.late_run(error)
         if late:

@@ -8,14 +8,14 @@ to the round that started it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
 from ..http.parser import Head
-from ..scoreboard import CELLS, UNCELLED
+from ..process.fork import leave_to_parent
+from ..scoreboard import UNCELLED
 from ..wsgi.file_wrapper import FileRegion
 from .connection import IDLE, RUNNING, Connection, SendLimits
 from .deadlines import NEVER
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..ops.logs import Logs
 
 _KEPT = 256  # greenlets that wait for their next request
+_MORE_CELLS = 64
 _LEAVING_S = 0.005  # how often a worker that is about to leave looks
 
 
@@ -98,7 +99,8 @@ class GreenWorker(SyncWorker):
             self._overtime.runs_several = True
             self._overtime.write_unheard = self._logs.write_past_locks
         self._lanes: list[Any] = []  # greenlets without a request
-        self._cells = list(range(CELLS - 1, -1, -1))  # of the scoreboard, free ones
+        self._cells: list[int] = []  # of the scoreboard, free ones
+        self._known_cells = 0  # those and the ones in use
         self._is_called = False  # another round has been asked for
         self._is_over = True  # and until it begins
         self._aside: Callable[[], object] | None = None  # by which this process ends, without its loop
@@ -111,7 +113,6 @@ class GreenWorker(SyncWorker):
         """Serve until told to retire or to drain, and done with it."""
         self._begin()
         next(self._round)
-        os.register_at_fork(after_in_child=self._leave_to_parent)
         self._is_over = False
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
         self._logs.finish()
@@ -165,18 +166,16 @@ class GreenWorker(SyncWorker):
             self._hub.soon(self._on_ready, after_s)
 
     def _leave_to_parent(self) -> None:
-        """In a child that the application has forked, where the hub goes on as soon as anything waits: it must not take
-        our events, nor answer what other greenlets, which go on there as well, were asked.
+        """In a child the hub goes on as soon as anything waits: it must not take our events, nor answer what other
+        greenlets, which go on there as well, were asked.
         """
         self._is_over = True
         self._hub.let_go()
         for connection, lane in self._clients.running.items():
             if lane is not getcurrent():
                 connection.__class__ = _Elsewhere
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in (*self._clients.by_fd, self._loop.fileno()):
-            os.dup2(null, fd, inheritable=False)
-        os.close(null)
+        super()._leave_to_parent()
+        leave_to_parent([self._loop.fileno()])
 
     def _tick(self, now: float) -> None:
         super()._tick(now)
@@ -215,16 +214,22 @@ class GreenWorker(SyncWorker):
             del connection, head, body
             connection, head, body, length = self._hub.greenlet.switch()
 
+    def _has_more_cells(self) -> bool:
+        known = self._known_cells
+        self._known_cells = most = self._slot.use_cells(known + _MORE_CELLS)
+        self._cells += range(most - 1, known - 1, -1)
+        return most > known
+
     def _run_one(self, connection: Connection, head: Head, body: IO[bytes], length: int) -> bool:
         """Whether its greenlet may have another one: what an application waited for may still call one that was ended
         from outside.
         """
-        cells, counters, clients = self._cells, self._slot.counters, self._clients
-        if cells:
+        cells, slot, clients = self._cells, self._slot, self._clients
+        if cells or self._has_more_cells():
             connection.cell = cells.pop()
         else:
-            connection.cell = CELLS  # nobody reads that one: it is only counted
-            counters[UNCELLED] += 1
+            connection.cell = slot.cells  # nobody reads that one: it is only counted
+            slot.counters[UNCELLED] += 1
         response = None
         try:
             if head.asks_to_switch:
@@ -232,16 +237,16 @@ class GreenWorker(SyncWorker):
             else:
                 response = self._exchange.run(connection, head, body, head.keep, length)
         except BaseException as error:
-            self._slot.end(connection.cell)
+            slot.end(connection.cell)
             if not isinstance(error, ClientLeft):  # which may hit a hook
                 self._exchange.complain(FAULT, error)
         clients.running.pop(connection, None)
         connection.response = None
         connection.phase = IDLE  # what follows says what it waits for
-        if connection.cell < CELLS:
+        if connection.cell < slot.cells:
             cells.append(connection.cell)
         else:
-            counters[UNCELLED] -= 1
+            slot.counters[UNCELLED] -= 1
         if response is None:
             clients.drop(connection)
             return False

@@ -18,6 +18,7 @@ from _socket import socket as RawSocket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..process.fork import no_fork
 from ..scoreboard import HANDED_OFF, TAKEN_OVER, SlotWriter
 from ..wsgi.environ import peer_environ
 from .connection import HEAD, IDLE, Connection, SendLimits
@@ -156,12 +157,13 @@ class Handoff:
             self._peers.entrance(connection.environs),
             bytes(connection.buffer),
         )
-        self._clients.forget(connection)
-        if not self._send(parcel.encode(), connection.fd):
-            self._clients.keep(connection, events)
-            return False
+        with no_fork:
+            self._clients.forget(connection)
+            if not self._send(parcel.encode(), connection.fd):
+                self._clients.keep(connection, events)
+                return False
+            connection.release()
         self._counters[HANDED_OFF] += 1
-        connection.release()
         return True
 
     def _send(self, message: bytes, fd: int) -> bool:
@@ -203,15 +205,16 @@ class Handoff:
         once; None when there is none.
         """
         while True:
-            received = self._receive()
-            if received is None:
-                return None
-            message, fd = received
-            try:
-                return self._unpack(Parcel.decode(message), fd, now)
-            except BadParcel as error:
-                os.close(fd)
-                self._log.error("A connection that was passed on is lost: %s", error)
+            with no_fork:
+                received = self._receive()
+                if received is None:
+                    return None
+                message, fd = received
+                try:
+                    return self._unpack(Parcel.decode(message), fd, now)
+                except BadParcel as error:
+                    os.close(fd)
+                    self._log.error("A connection that was passed on is lost: %s", error)
 
     def put_back(self, connection: Connection, is_ready: bool) -> bool:
         """What `take` gave finds no room here after all. False where the pair has none any more either: it is ours."""
@@ -225,14 +228,15 @@ class Handoff:
         """Take the next one and put it in again, which wakes another one of those who wait; where there is no room any
         more it is ours, as from `take`.
         """
-        received = self._receive()
-        if received is None:
-            return None
-        message, fd = received
-        if self._send(message, fd):
-            os.close(fd)
-            return None
-        return self._unpack(Parcel.decode(message), fd, now)[0]
+        with no_fork:
+            received = self._receive()
+            if received is None:
+                return None
+            message, fd = received
+            if self._send(message, fd):
+                os.close(fd)
+                return None
+            return self._unpack(Parcel.decode(message), fd, now)[0]
 
     def _receive(self) -> tuple[bytes, int] | None:
         """A message and its descriptor."""

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..process.fork import no_fork
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class SharedQueues:
         return connection, self._take_in(connection, is_ready)
 
     def _from_listener(self, listener: Listener, now: float) -> _Taken | None:
-        accepted = self._listening.accept(listener, now)
-        return (self._let_in(listener, *accepted, now), True) if accepted is not None else None
+        with no_fork:
+            accepted = self._listening.accept(listener, now)
+            return (self._let_in(listener, *accepted, now), True) if accepted is not None else None
 
     def _take_late(self, take: Callable[[float], _Taken | None], now: float) -> float:
         """Until there is none, or one that may wait. When to look again."""

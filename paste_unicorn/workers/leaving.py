@@ -68,7 +68,7 @@ class Leaving:
         self._began_at = 0.0  # all times are monotonic seconds
         self._drained_at = 0.0  # draining: not done before this
         self._stands_back = False  # listeners and siblings' connections have been left to others
-        self._noted = False  # what had been answered before
+        self._noted = False  # all that had been answered before
         self._try_at = 0.0  # retiring: when to offer connections again
         self._taken_at = 0.0  # when somebody has taken one, or there was none to be taken
         self._close_at = 0.0  # when what is idle is closed; 0 as long as somebody takes it
@@ -96,10 +96,9 @@ class Leaving:
         self.began = True
 
     def _note(self) -> None:
-        answered = self._exchange.answered()
-        if answered is not None:
-            self._slot.counters[ANSWERED_BEFORE_RETIRING] = answered
-            self._noted = True
+        """What stands on the board, and nothing else: if this worker is killed, that is all that anybody knows."""
+        self._noted = self._exchange.count_answers(wait=False)
+        self._slot.counters[ANSWERED_BEFORE_RETIRING] = self._slot.answered
 
     # -- in each round, once it has begun ----------------------------------------------------------------------------
 
@@ -110,6 +109,7 @@ class Leaving:
         """
         if not self._noted:
             self._note()
+        self._exchange.count_answers()  # not by and by any more: it may be killed within its next request
         if self._scoreboard.stopping:
             # Whoever told us told the arbiter too (systemd does): what looked like a retirement is a stop.
             self.drain()

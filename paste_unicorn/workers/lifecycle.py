@@ -24,7 +24,7 @@ from ..process.handoff import HandoffPair
 from ..process.hooks import Hooks
 from ..process.lifeline import Lifeline
 from ..process.listener import Listener
-from ..process.messages import LONGEST_REASON, Imported, Ready, Stillborn, Tired
+from ..process.messages import Imported, Ready, Stillborn, Tired, shortened
 from ..process.patching import GREEN
 from ..scoreboard import MEMORY, Scoreboard, SlotWriter, State
 from ..wsgi.gateway import Answering, Application
@@ -93,7 +93,7 @@ def run(orders: WorkerOrders) -> NoReturn:
 
 def report_stillborn(reports: socket.socket, logs: Logs, slot: int) -> None:
     """Let the arbiter say why, once for all workers that fail alike: the exception that is being handled."""
-    reason = traceback.format_exc()[-LONGEST_REASON:]
+    reason = shortened(traceback.format_exc())
     try:
         report(reports, Stillborn(os.getpid(), reason))
     except OSError:

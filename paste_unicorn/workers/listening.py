@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import logging
@@ -16,7 +15,6 @@ from collections.abc import Iterable
 from select import POLLIN, poll  # bound before a worker class may replace it
 from typing import Any
 
-from ..process import fork
 from ..process.listener import Listener
 from ..scoreboard import Scoreboard
 from .loop import EpollLoop, SelectorLoop
@@ -161,10 +159,6 @@ def reset_on_close(sock: RawSocket) -> None:
     """Let the close reset the connection, where a plain end would look like the end of the answer."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    if fork.application_forked:
-        # A child may hold it too, and only the last close resets. To connect to "no family" does it at once
-        # (man 2 connect, AF_UNSPEC); Python's sockets can't say that.
-        ctypes.CDLL(None).connect(sock.fileno(), bytes(16), 16)
 
 
 def _is_closing(listener: Listener) -> bool:

@@ -6,9 +6,9 @@ successor, and has the request interrupted (how, is the worker class's matter). 
 `request_timeout_grace` is given up: the worker will not wait for it or, where nothing else can run beside it, ends at
 once.
 
-Nothing of that waits for the log, whose handlers may wait for long, or for ever: another thread (`telling.py`) says
-where everybody was. Where a library has replaced the handlers' locks, which are not for two threads then, it leaves
-that to the loop's (`green_logs.py`), and writes it past the locks only when the loop has not listened since.
+Nothing of that waits for the log, whose handlers may wait for long, or for ever: another thread says where everybody
+was. Where a library has replaced the handlers' locks, which are not for two threads then, it leaves that to the loop's
+(`green_logs.py`), and writes it past the locks only when the loop has not listened since.
 
 The answer is a matter between two threads. While the application runs there is no lock: this one takes the sink away
 and then looks whether the head has left; the application's says that the head leaves and then asks for the sink. The
@@ -24,10 +24,7 @@ import contextlib
 import math
 import os
 import signal
-import sys
-import threading
 import time
-import traceback
 from _thread import allocate_lock, get_ident, start_new_thread  # bound before a worker class may replace them
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,15 +33,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..http.refusals import OVERTIME
-from ..ops.escaping import escaped
 from ..process import leave
 from ..wsgi.gateway import Application, Response, respond
 from .connection import wait_in_thread
-from .telling import Telling
+from .speaker import Speaker
+from .whereabouts import request_of, stack, tracebacks
 
 if TYPE_CHECKING:
     from ..http.parser import Head
-    from ..http.request import RequestLine
     from ..scoreboard import SlotWriter
     from ..wsgi.environ import Environ
     from ..wsgi.file_wrapper import FileRegion
@@ -57,7 +53,6 @@ monotonic, sleep = time.monotonic, time.sleep
 KEY = "gunicorn.request_timeout"  # in the environ: call it with the seconds that are wanted from now on
 EXIT_FORCED = 1
 LONGEST_TICK_S = 0.25
-LAST_WORDS_S = 5.0  # how long the end of a worker may wait for what is to be logged
 SHOWN = 20  # greenlets of other requests, the oldest ones
 BLOCKED_S = 1.0  # a loop that has not listened for so long is kept from it by an application
 
@@ -142,7 +137,7 @@ class Overtime:
         self._runs: dict[Run, None] = {}
         self._settling = allocate_lock()  # held for moments
         self._said = False  # that this worker is tired
-        self._telling = Telling()
+        self._speaker = Speaker()
         self._logged_at = math.inf  # monotonic seconds; until it is known that the loop has listened since
         self._looking = allocate_lock()  # at requests
         self._not_shown: Run | None = None  # late, and where its fellows are has not been told
@@ -211,7 +206,7 @@ class Overtime:
         now = monotonic()
         more = len(waiting) - SHOWN
         stacks = [
-            _stack(f"Greenlet of {_line(run)}, which has run for {now - run.since:.1f} s", frame)
+            stack(f"Greenlet of {_line(run)}, which has run for {now - run.since:.1f} s", frame)
             for run, frame in waiting[:SHOWN]
         ]
         if more > 0:
@@ -221,7 +216,7 @@ class Overtime:
     def finish(self) -> None:
         """By the loop, when all is done: no request is looked at any more, and what is to be logged has been."""
         self._looking.acquire()
-        self._telling.wait(LAST_WORDS_S)
+        self._speaker.wait()
 
     @staticmethod
     def was_up(response: Response) -> bool:
@@ -271,15 +266,14 @@ class Overtime:
                     self._look(monotonic())
                 except Exception as error:
                     what = "A fault of the server itself, while requests were watched"
-                    self._telling.add(partial(self._exchange.complain, what, error))
-                self._telling.let_out()
+                    self._speaker.say(partial(self._exchange.complain, what, error))
 
     def _look(self, now: float) -> None:
         if self._exchange.listened_at > self._logged_at:
             self._logged_at = math.inf
         elif now > self._logged_at + BLOCKED_S:
             self._logged_at = math.inf
-            self._telling.add(self.write_unheard)
+            self._speaker.say(self.write_unheard)
         runs = list(self._runs)
         for run in runs:
             if run.is_over or run.is_given_up:
@@ -315,13 +309,13 @@ class Overtime:
         what = "its answer had begun" if run.had_begun else "it is answered with 504"
         text = (
             f"{_line(run)} has run for {now - run.since:.1f} s (request_timeout): {what}, it is interrupted, and this "
-            f"worker is replaced\n{self._tracebacks(run)}"
+            f"worker is replaced\n{tracebacks(run.owner, run.ident, self._main)}"
         )
-        self._telling.add(partial(self._tell, run, text))
         if not self._said:
             self._said = True
             self._say_tired("a request has run for too long (request_timeout)")
         self.interrupt(run)
+        self._speaker.say(partial(self._tell, run, text))
 
     def _send_more(self, run: Run) -> None:
         """Send what the kernel takes of the page, if all that was sent before has left."""
@@ -341,36 +335,23 @@ class Overtime:
         stays = self.runs_several and not blocked
         how = "without it when all others are done" if stays else "at once, and what else it has with it"
         text = f"{_line(run)} can't be interrupted; this worker ends {how}"
-        self._telling.add(partial(self._exchange.log_late, run), partial(self._log, text))
+        self._speaker.say(partial(self._exchange.log_late, run), partial(self._log, text))
         if stays:
             self._slot.end(run.connection.cell)
             self._given_up.append(run.connection)
             return
-        self._telling.add(self.write_unheard)
-        self._telling.wait(LAST_WORDS_S)
+        self._speaker.say(self.write_unheard)
+        self._speaker.wait()
         self._slot.count([OVERTIME.status], [run.response.body_sent], [now - run.since])
         self._slot.end(run.connection.cell)
         leave.at_once(EXIT_FORCED)
 
+    # -- in a thread that logs what that one has seen ----------------------------------------------------------------
+
     def _tell(self, run: Run, text: str) -> None:
-        """In the thread that logs what this one has seen."""
         self._log(text)
         self._logged_at = monotonic()
         self._not_shown = run
-
-    def _tracebacks(self, run: Run) -> str:
-        """Where the request is, and all threads."""
-        names = {ident: thread.name for ident, thread in list(threading._active.items())}  # type: ignore[attr-defined]
-        names[self._main] = "MainThread"
-        said = []
-        frame = getattr(run.owner, "gr_frame", None)
-        if frame is not None:
-            said.append(_stack("Greenlet of this request", frame))
-        for ident, frame in sys._current_frames().items():
-            if ident != get_ident():
-                mine = " (runs this request)" if ident == run.ident and not said else ""
-                said.append(_stack(f"Thread {names.get(ident, ident)}{mine}", frame))
-        return "\n".join(said)
 
 
 class _Late(RequestTimeout):
@@ -387,13 +368,3 @@ def _nobody() -> None:
 
 def _line(run: Run) -> str:
     return request_of(run.connection, run.head.line)
-
-
-def request_of(connection: Connection, line: RequestLine) -> str:
-    """What is asked and by whom, for the log."""
-    peer = connection.peer["REMOTE_ADDR"]
-    return f'"{escaped(line.raw.decode("latin-1"))}"{f" of {peer}" if peer else ""}'
-
-
-def _stack(title: str, frame: FrameType) -> str:
-    return f"{title}, innermost call last:\n{''.join(traceback.format_stack(frame)).rstrip()}"

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..scoreboard import CELLS
 from .connection import Connection
 from .exchange import Exchange
 from .hands import Hand
@@ -55,7 +54,8 @@ class Pool:
         given_up = min(self._threads, sum(hand.is_given_up for hand in self.hands))
         if number > self._threads + 1 + given_up:
             return False
-        hand = Hand(number, min(number - 1, CELLS), self._exchange.for_another_thread())
+        cell = min(number - 1, self._exchange.slot.use_cells(number))
+        hand = Hand(number, cell, self._exchange.for_another_thread())
         try:
             hand.start(self.life)
         except RuntimeError as error:

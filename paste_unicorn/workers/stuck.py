@@ -23,9 +23,9 @@ from ..wsgi.gateway import respond
 from .connection import Connection
 from .exchange import Exchange
 from .hands import Hand
-from .overtime import request_of
 from .pool import Pool
 from .thread_clients import ThreadClients
+from .whereabouts import request_of
 
 MARGIN_S = 1.0  # before `graceful_timeout` is over
 MOST_NAMED = 10  # requests that wait at the same place

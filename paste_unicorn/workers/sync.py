@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..http.parser import Head, HeadParser
 from ..http.response import http_date
+from ..process.fork import leave_to_parent, no_fork
 from ..process.listener import Listener
 from ..scoreboard import BYTES_IN, CONNECTIONS, Scoreboard, SlotWriter
 from ..wsgi.environ import peer_environ
@@ -147,6 +148,11 @@ class SyncWorker:
         self._start_watcher()
         if self._overtime is not None:
             self._overtime.start()
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """In a child that the application has forked: its clients are none of ours."""
+        leave_to_parent(self._clients.descriptors())
 
     def _start_watcher(self) -> None:
         """Where somebody could take what it passes on; more workers may come later (TTIN)."""
@@ -309,12 +315,13 @@ class SyncWorker:
                 if least_wanted is None:
                     listening.unwatch()  # the queue waits for a moment
                     break
-            accepted = listening.accept(listener, now)
-            if accepted is None:
-                break
-            if least_wanted is not None:
-                clients.make_room(least_wanted)
-            self._let_in(listener, *accepted, now)
+            with no_fork:
+                accepted = listening.accept(listener, now)
+                if accepted is None:
+                    break
+                if least_wanted is not None:
+                    clients.make_room(least_wanted)
+                self._let_in(listener, *accepted, now)
         if room.is_taken() and not room.is_scarce():
             self._handoff.unwatch()
 

@@ -29,7 +29,7 @@ from typing import IO, Any
 from ..http.parser import Head
 from ..http.refusals import Refused
 from ..process import leave
-from ..scoreboard import CELLS, UNCELLED
+from ..scoreboard import UNCELLED
 from ..wsgi.gateway import Response
 from .connection import IDLE, RUNNING, Connection
 from .deadlines import NEVER
@@ -99,7 +99,6 @@ class ThreadWorker(SyncWorker):
         for fd in (self._bell, self._ringer):
             os.set_blocking(fd, False)
         self._loop.add(self._bell)
-        os.register_at_fork(after_in_child=self._be_a_child)
         if not self._pool.has_free():
             raise RuntimeError("the system gives this worker no thread")
         self._pool.pass_loop_on()
@@ -150,7 +149,8 @@ class ThreadWorker(SyncWorker):
         if self._leaving.began:
             self._stuck.end_without(now)
         self._stuck.look_at_pool(now, self.is_full, len(self._turns))
-        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in self._pool.hands[CELLS:])
+        beyond = self._pool.hands[self._slot.cells :]
+        self._slot.counters[UNCELLED] = sum(hand.connection is not None for hand in beyond)
 
     def _replace_thread_of(self, connection: Connection) -> None:
         """Its request has been given up."""
@@ -368,8 +368,9 @@ class ThreadWorker(SyncWorker):
             with contextlib.suppress(BlockingIOError):
                 os.write(self._ringer, b"\0")
 
-    def _be_a_child(self) -> None:
-        """In a child that the application has forked, where this thread is the only one: it must not go on as ours."""
+    def _leave_to_parent(self) -> None:
+        """In a child this thread is the only one: it must not go on as ours."""
+        super()._leave_to_parent()
         self._is_child = True
         for hand in self._pool.hands:
             hand.inline.clear()

@@ -52,4 +52,6 @@ class FileWrapper:
             return None
         if not stat.S_ISREG(status.st_mode) or not raw.readable():
             return None
+        if not status.st_size:  # there may be something all the same: in /proc, and in file systems of programs (FUSE)
+            return None
         return FileRegion(raw.fileno(), offset, max(0, status.st_size - offset))

@@ -372,8 +372,8 @@ def _respond_at_length(result: Iterable[bytes], response: Response) -> None:
 
 
 def _length_of(result: Iterable[bytes]) -> int | None:
-    """len() of an iterable that has one (PEP 3333, "Handling the Content-Length Header")."""
+    """len() of an iterable, if the call succeeds (PEP 3333, "Handling the Content-Length Header")."""
     try:
         return len(result)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # TypeError: it has none; a wrapper that asks what it wraps raises AttributeError, for example
         return None

@@ -158,6 +158,36 @@ def test_an_application_that_disables_existing_loggers_does_not_silence_the_serv
         assert log.count('"GET /once') == 1
 
 
+def test_a_request_that_configures_logging_takes_no_later_traceback_away(tmp_path: Path) -> None:
+    """As Alembic does, whose env.py calls fileConfig."""
+    (tmp_path / "late_logging.py").write_text(LATE_LOGGING)
+    env = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent}"}
+    with serve(settings={"workers": "1"}, app="paste.app_factory = late_logging:make_app", env=env) as server:
+        assert server.get("/configure").status == 200
+        assert server.get("/raise").status == 500
+        server.wait_for_log("ZeroDivisionError")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("Generation 2 serves")
+        assert server.get("/configure").status == 200
+        before = len(server.log_text())
+        assert server.get("/raise").status == 500
+        server.wait_for_log("ZeroDivisionError", after=before)
+
+
+LATE_LOGGING = """
+import logging.config
+def make_app(global_conf, **local_conf):
+    return application
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/configure":
+        logging.config.dictConfig({"version": 1})
+    if environ["PATH_INFO"] == "/raise":
+        1 / 0
+    start_response("200 OK", [])
+    return []
+"""
+
+
 OWN_LOGGING = """
 import logging.config
 from echo_conf import make_app as make

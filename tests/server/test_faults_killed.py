@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ import pytest
 from support.client import Client, request_bytes
 from support.load import in_threads
 from support.processes import is_alive, send_signal, standing_still, stop, wait_until_gone
+from support.reloads import environ
 from support.server import Server, serve, wait_for
 
 APP = "paste.app_factory = support.supervised:make_app"
@@ -115,6 +117,17 @@ def test_a_worker_that_is_killed_before_it_is_ready_is_replaced() -> None:
         (server.directory / "gate").touch()
         server.wait_for_log("[INFO] Serving ")
         assert server.get("/pid").status == 200
+
+
+def test_workers_that_are_all_killed_at_birth_come_more_and_more_slowly(tmp_path: Path) -> None:
+    """As the kernel does where memory is short: it is theirs, though the signal comes from outside."""
+    hook = "import os, signal\ndef is_killed(server, worker):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    (tmp_path / "hooks_of_the_test.py").write_text(hook)
+    settings = {"workers": "1", "post_fork": "hooks_of_the_test.is_killed"}
+    with serve(settings=settings, app=APP, ready=None, env=environ(tmp_path)) as server:
+        log = server.wait_for_log("the next try is in 0.8 s")
+        assert log.count("was killed by SIGKILL; it is replaced") == 5
+        assert re.findall(r"before it was ready; the next try is in (\S+) s", log)[:4] == ["0.1", "0.2", "0.4", "0.8"]
 
 
 def test_connections_that_wait_in_the_queue_outlive_their_workers(worker_class: str) -> None:

@@ -1,9 +1,11 @@
-"""Storms of signals end no process that they are not meant to end."""
+"""Storms of signals end no process that they are not meant to end; blocked ones arrive all the same."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from support.processes import send_signal, standing_still
@@ -41,3 +43,41 @@ def test_hundreds_of_signals_of_all_kinds_change_nothing(role: str) -> None:
         server.signal(signal.SIGTTIN)
         wait_for(lambda: len(pids(server, "worker")) == 3, "a third worker")
         assert [process.pid for process in server.processes() if process.pid in before] == before
+
+
+BLOCKED = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); "
+BLOCKED += "os.execv(sys.argv[1], sys.argv[1:])"
+
+BLOCKS = """
+import os, signal
+def make_app(global_conf, **local_conf):
+    block()
+    return application
+def application(environ, start_response):
+    if environ.get("paste_unicorn.warmup"):
+        block()
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+def block():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+"""
+
+
+@pytest.mark.parametrize("by", ["the parent", "the application"])
+def test_signals_that_somebody_has_blocked_are_heeded_by_all_processes(by: str, tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    app = "paste.app_factory = blocks:make_app" if by == "the application" else APP
+    prefix = [sys.executable, "-c", BLOCKED] if by == "the parent" else []
+    settings = {"workers": "1", "warmup": "/pid"}
+    with serve(settings=settings, app=app, prefix=prefix, env={"PYTHONPATH": str(tmp_path)}) as server:
+        server.wait_for_log("[INFO] Serving ")
+        for generation in (1, 2):
+            (worker,) = pids(server, "worker")
+            os.kill(worker, signal.SIGTERM)
+            wait_for(lambda gone=worker: pids(server, "worker") not in ([gone], []), "another worker")
+            if generation == 1:
+                server.signal(signal.SIGHUP)
+                server.wait_for_log("Generation 2 serves (HUP)")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "Stopped (TERM)" in server.log_text()

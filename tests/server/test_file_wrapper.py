@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -25,6 +27,14 @@ def test_whole_file_is_sent(server: Server, kind: str) -> None:
     with server.connect() as client:
         client.send(request_bytes("GET", target(kind=kind)))
         assert client.read_answer().body == CONTENT
+        check_still_in_step(client)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="asks the kernel of Linux")
+def test_file_of_which_the_kernel_tells_no_size_is_sent_whole(server: Server) -> None:
+    with server.connect() as client:
+        client.send(request_bytes("GET", target(kind="proc")))
+        assert client.read_answer().body == Path("/proc/version").read_bytes()
         check_still_in_step(client)
 
 

@@ -308,6 +308,29 @@ def test_loggers_of_the_ini_hold_for_the_arbiter_too(tmp_path: Path) -> None:
         assert "Generation 3" not in two.read_text().partition("Loading generation 3")[2]
 
 
+@pytest.mark.parametrize("loggers", ["", LOGGERS], ids=["of settings", "of [loggers]"])
+def test_logs_that_were_renamed_are_opened_anew_by_the_arbiter_too(loggers: str, tmp_path: Path) -> None:
+    settings = ["accesslog = {directory}/access.1", *([] if loggers else ["errorlog = {directory}/log.1"])]
+    with site(tmp_path, *settings, ini=f"{INI}{loggers}", ready="/pid", wait_for_log=False) as running:
+        log, access = running.server.directory / "log.1", running.server.directory / "access.1"
+        wait_for(lambda: "Serving " in log.read_text(), "the start")
+        for path in (log, access):
+            path.rename(path.with_suffix(".old"))
+        running.hup()
+        wait_for(lambda: log.exists() and "Generation 2 serves (HUP)" in log.read_text(), "the reload, in the new file")
+        # Of who can't write any more the arbiter does.
+        with running.server.connect() as client:
+            client.send(request_bytes("GET", "/crash"))
+            assert client.read_some() == b""
+        wait_for(lambda: '"GET /crash HTTP/1.1" ' in access.read_text(), "the line of the request, in the new file")
+        # A reload that fails is told where one looks.
+        log.rename(log.with_suffix(".older"))
+        running.change(running.code, "CODE =", "CODE ==")
+        running.hup()
+        wait_for(lambda: log.exists() and "The reload failed: " in log.read_text(), "its failure, in the newest file")
+        assert "The reload failed: " not in log.with_suffix(".older").read_text()
+
+
 def test_captured_output_goes_where_the_settings_of_its_generation_say(tmp_path: Path) -> None:
     code = CODE.replace("def make_app", "print('printed by', CODE)\n\ndef make_app")
     settings = ["capture_output = true", "errorlog = {directory}/log.1"]

@@ -15,13 +15,15 @@ from support.server import wait_for
 
 NEVER = "\n".join(
     [
-        "import os, sys, time",
+        "import os, signal, sys, time",
         "def leaves(server, worker):",
         "    raise SystemExit(7)",
         "def leaves_too(worker):",
         "    raise SystemExit(8)",
         "def ends(server, worker):",
         "    os._exit(9)",
+        "def is_killed(server, worker):",
+        "    os.kill(os.getpid(), signal.SIGKILL)",
         "def sleeps(server, worker):",
         "    time.sleep(60)",
         "",
@@ -81,6 +83,11 @@ CODES = [
     ("(global_conf, **local_conf):", "(global_conf, **local_conf:", ["SyntaxError", "Traceback"]),
     ('CODE = "first"', 'raise LookupError("at import")', ["LookupError: at import", "Traceback", "_of_the_test.py"]),
     ("    return app", '    raise RuntimeError("in the factory")', ["RuntimeError: in the factory", "Traceback"]),
+    (
+        'CODE = "first"',
+        'raise ValueError("x" * 100_000 + "!")',
+        ["Traceback", "_of_the_test.py", "ValueError: x", "x!"],
+    ),
     ("    return app", '    raise SystemExit("it leaves")', ["SystemExit: it leaves", "Traceback"]),
 ]
 
@@ -165,6 +172,17 @@ def test_workers_that_die_at_birth_or_are_never_ready(good: Site, name: str, hoo
     refused(good, *said, entries=2 if (name, hook) == ("pre_fork", "leaves") else 1)
     if hook == "sleeps":
         good.server.wait_for_log(f'/hooks_of_the_test.py", line {NEVER.splitlines().index("    time.sleep(60)") + 1}')
+
+
+def test_workers_that_are_all_killed_at_birth(good: Site) -> None:
+    """As the kernel does where memory is short: the first few of them might have been somebody's doing."""
+    before, answered = good.pids(), good.loaded()
+    good.set("post_fork = hooks_of_the_test.is_killed")
+    log = good.fail()
+    assert log.count("was killed by SIGKILL; it is replaced") == 5
+    assert "has a worker that died before it was ready; generation 1 goes on serving as it was" in log
+    wait_for(lambda: good.pids() == before, "nothing but what was there before")
+    assert good.loaded() == answered
 
 
 def test_an_address_that_somebody_else_has(good: Site) -> None:

@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.board import requests_answered, requests_that_run, wait_until_it_leaves
 from support.cgroups import limited
 from support.client import Client, request_bytes
+from support.gates import Gate, pid_of
+from support.load import allow_descriptors, crowd
 from support.processes import send_signal
 from support.server import Server, serve, wait_for
+
+from paste_unicorn.ops.last_words import NAMED
+from paste_unicorn.scoreboard import CELLS
 
 APP = "paste.app_factory = support.supervised:make_app"
 SETTINGS = {"workers": "2", "accesslog": "{directory}/access.log", "access_log_format": "json"}
@@ -106,6 +112,77 @@ def test_one_that_was_to_go_after_its_request_is_reported_just_so(
         assert MEMORY.match(last)
         assert access_line(server, "s=30")["how"] == "worker-died"
         server.wait_for_log(" requests finished, 1 lost")
+
+
+@pytest.mark.parametrize(("worker_class", "number"), [("threads", 90), ("gevent", 90), ("gevent", 1100)])
+def test_each_of_very_many_requests_has_its_access_line_and_all_that_are_lost_are_counted(
+    worker_class: str, number: int
+) -> None:
+    """What is beyond the cells of a worker is counted, and the error log stays readable."""
+    allow_descriptors(4000)
+    settings = {**SETTINGS, "workers": "1", "worker_class": worker_class, "worker_connections": "1200"}
+    if worker_class == "threads":
+        settings["threads"] = str(number)
+    celled = min(number, CELLS)
+    with serve(settings=settings, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        pid = int(server.get("/pid").body)
+        with crowd(server.address, number, request_bytes("GET", "/sleep?s=600")):
+            wait_for(lambda: requests_that_run(server) == number, "all of them to run")
+            server.signal(signal.SIGHUP)
+            wait_until_it_leaves(server, pid)
+            send_signal(pid, signal.SIGKILL)
+            server.wait_for_log(f"0 connections handed off, 0 requests finished, {number} lost")
+        within = [line for line in told_of(server, pid, "SIGKILL comes from outside") if " within " in line]
+        more = [f"ended within {celled - NAMED} requests more, which began later"]
+        if beyond := number - celled:
+            more.append(f"ended within {beyond} requests more, which found no room in its row of the scoreboard")
+        assert within[NAMED:] == more
+        lines = (server.directory / "access.log").read_text().splitlines()
+        assert sum("/sleep" in line and json.loads(line)["how"] == "worker-died" for line in lines) == celled
+
+
+def test_what_a_worker_had_answered_before_it_was_to_go_is_not_what_it_has_finished() -> None:
+    """Nor does it become less than nothing, although it had no time to count them."""
+    with serve(settings={"workers": "1"}) as server, server.connect() as client:
+        server.wait_for_log("[INFO] Serving ")
+        gate = Gate(server)
+        client.send(request_bytes("GET", "/pid") * 20)
+        pid = gate.occupy(client)
+        server.signal(signal.SIGHUP)
+        wait_until_it_leaves(server, pid)
+        send_signal(pid, signal.SIGKILL)
+        server.wait_for_log("0 connections handed off, 0 requests finished, 1 lost")
+
+
+@pytest.mark.parametrize("worker_class", ["sync", "threads", "gevent"])
+def test_what_a_killed_worker_had_finished_is_counted_beside_what_it_lost(worker_class: str) -> None:
+    settings = {"workers": "1", "worker_class": worker_class, "handoff": "off"}
+    with serve(settings=settings) as server, server.connect() as client, server.connect() as other:
+        server.wait_for_log("[INFO] Serving ")
+        assert pid_of(other) == pid_of(client)
+        first, second = Gate(server, "first"), Gate(server, "second")
+        pid = first.occupy(client)
+        other.send(second.request)
+        server.signal(signal.SIGHUP)
+        wait_until_it_leaves(server, pid)
+        first.let_through(client)
+        assert second.wait() == pid
+        wait_for(lambda: requests_answered(server, pid)[1] == 1, "the first one to be counted")
+        send_signal(pid, signal.SIGKILL)
+        server.wait_for_log("0 connections handed off, 1 requests finished, 1 lost")
+
+
+def test_a_worker_that_is_killed_before_it_knew_that_it_was_to_go_has_finished_nothing(tmp_path: Path) -> None:
+    settings = {"workers": "1", "graceful_timeout": "1"}
+    with serve(settings=settings, app=APP) as server:
+        server.wait_for_log("[INFO] Serving ")
+        pid = int(server.get("/pid").body)
+        wait_for(lambda: requests_answered(server, pid)[0], "the first one to be counted")
+        with begin(server, "/grind?", tmp_path) as client:
+            server.signal(signal.SIGHUP)
+            client.expect_end()
+        server.wait_for_log("0 connections handed off, 0 requests finished, 1 lost")
 
 
 def test_an_idle_worker_that_is_killed_says_so() -> None:

@@ -101,6 +101,23 @@ def test_without_it_a_reload_fails_and_the_log_names_it(lock: str, tmp_path: Pat
         assert running.loaded()["code"] == "first"
 
 
+CHAINED = """\
+import fcntl
+LOCK = open({path!r}, "a")
+try:
+    fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError as error:
+    raise RuntimeError("another shop is open\\n(see the manual)") from error
+"""
+
+
+def test_it_is_named_where_only_the_cause_of_what_was_raised_speaks_of_it(tmp_path: Path) -> None:
+    with site(tmp_path, code=CHAINED.format(path=str(tmp_path / "held")) + CODE) as running:
+        (entry,) = errors(running.fail())
+        assert "RuntimeError: another shop is open" in entry
+        assert entry.endswith("can't be loaded beside itself: set reload_mode = retire_first and restart")
+
+
 def test_where_the_first_template_is_a_fresh_interpreter_too_the_start_names_it(tmp_path: Path) -> None:
     pytest.importorskip("gevent")
     (tmp_path / "site_of_the_test.py").write_text(holding("flock", tmp_path))
@@ -142,6 +159,39 @@ def test_code_that_can_t_be_loaded_lets_connections_wait_until_it_can(tmp_path: 
             running.hup()
             assert client.read_answer().status == 200
         assert running.loaded()["code"] == "good"
+
+
+def test_a_stop_while_the_next_generation_loads_answers_what_the_kernel_has_accepted(
+    worker_class: str, tmp_path: Path
+) -> None:
+    hold = tmp_path / "hold"
+    settings = ["reload_mode = retire_first", f"worker_class = {worker_class}"]
+    with site(tmp_path, *settings, app=[f"hang_if = {hold}"]) as running, running.server.connect(30.0) as idle:
+        idle.send(request_bytes("GET", "/pid"))
+        assert idle.read_answer().status == 200
+        hold.touch()
+        start = running.hup()
+        running.server.wait_for_log("Loading generation 2 ", after=start)
+        with running.server.connect(30.0) as waiting:
+            for client in (idle, waiting):
+                client.send(request_bytes("GET", "/pid"))
+            running.server.signal(signal.SIGTERM)
+            running.server.wait_for_log("finishing what has been accepted", after=start)
+            hold.unlink()
+            assert [client.read_answer().status for client in (idle, waiting)] == [200, 200]
+            assert running.server.wait() == 0
+        log = running.log()[start:]
+        assert "end without an answer" not in log
+        assert log.splitlines()[-1].endswith(" 0 lost")
+
+
+def test_a_stop_while_nothing_can_be_loaded_says_that_nobody_answers(tmp_path: Path) -> None:
+    with site(tmp_path, "reload_mode = retire_first") as running:
+        running.change(running.code, "CODE = ", "CODE = 1 / 0 #")
+        running.server.wait_for_log("Correct it; HUP tries at once", after=running.hup())
+        running.server.signal(signal.SIGTERM)
+        assert running.server.wait() == 0
+        assert "There is no worker: connections that the kernel has accepted meanwhile end without" in running.log()
 
 
 def test_the_mode_may_change_by_a_reload_and_holds_for_the_next_one(tmp_path: Path) -> None:

@@ -131,6 +131,40 @@ def test_connection_that_was_passed_on_lives_although_the_application_has_forked
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("was_passed_on", [False, True])
+def test_clients_of_a_killed_worker_see_the_end_although_a_child_lives(worker_class: str, was_passed_on: bool) -> None:
+    """That of the request that has forked, and another one; no worker is left that could tell them."""
+    with (
+        serve(settings={"workers": "1", "worker_class": worker_class}, app=APPLICATION) as server,
+        server.connect() as client,
+        server.connect() as other,
+    ):
+        server.wait_for_log("[INFO] Serving ")
+        pid = int(ask(client, "/pid"))
+        child = int(ask(other, "/fork?s=60"))
+        try:
+            if was_passed_on:
+                server.signal(signal.SIGHUP)
+                wait_for(lambda: not is_alive(pid), "the worker is gone")
+                former, pid = pid, int(ask(client, "/pid"))
+                assert pid != former
+                assert int(ask(other, "/pid")) == pid
+            send_signal(pid, signal.SIGKILL)
+            client.expect_end()
+            other.expect_end()
+            assert is_alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_that_comes_out_of_a_request_answers_nobody(fresh_server: Server) -> None:
+    with fresh_server.connect() as client:
+        pid, child = ask(client, "/fork-and-answer").split()
+        wait_for(lambda: not is_alive(int(child)), "the child has gone")
+        assert ask(client, "/pid") == pid
+        assert client.is_silent()
+
+
 # -- signals and threads ---------------------------------------------------------------------------------------
 
 

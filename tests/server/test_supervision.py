@@ -393,6 +393,20 @@ def test_winch_lets_all_workers_retire_and_ttin_brings_one_back() -> None:
         assert len(workers(server)) == 1
 
 
+def test_a_stop_while_all_workers_rest_answers_what_the_kernel_has_accepted() -> None:
+    with two_workers() as server, server.connect(30.0) as idle:
+        idle.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.read_answer("GET").status == 200
+        server.signal(signal.SIGWINCH)
+        wait_for(lambda: not workers(server), "no worker")
+        with server.connect(30.0) as waiting:
+            for client in (idle, waiting):
+                client.send(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            server.signal(signal.SIGTERM)
+            assert [client.read_answer("GET").status for client in (idle, waiting)] == [200, 200]
+            assert server.wait() == 0
+
+
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU],

@@ -257,6 +257,14 @@ def test_a_child_that_the_application_forks_leaves_them_to_its_parent(server: Se
         assert client.read_exactly(10) == b"still here"
 
 
+def test_a_child_may_go_on_with_the_connection_of_the_request_that_forked_it(server: Server) -> None:
+    with switched(server, "/child_speaks") as client:
+        client.send(b"said the child")
+        assert client.read_exactly(14) == b"said the child"
+        client.send(b"said the parent")
+        assert client.read_exactly(15) == b"SAID THE PARENT", "where its child has ended the connection lives"
+
+
 # -- a library ---------------------------------------------------------------------------------------------------------
 
 

@@ -283,6 +283,8 @@ class ReadOnly:
 def _open_file(kind: str, content: bytes) -> Any:
     if kind == "bytesio":
         return io.BytesIO(content)
+    if kind == "proc":  # a regular file, of which the kernel says that it has no byte
+        return open("/proc/version", "rb")
     temporary: Any = tempfile.TemporaryFile(buffering=0 if kind == "raw" else -1)  # noqa: SIM115
     temporary.write(content)
     temporary.flush()

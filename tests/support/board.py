@@ -36,6 +36,13 @@ def requests_that_run(server: Server) -> int:
     return sum(len(slot.running) + int(slot.counters["uncelled"]) for slot in slots)
 
 
+def requests_answered(server: Server, pid: int) -> tuple[int, int]:
+    """How many this worker has counted; how many of them since it was told to go."""
+    with board_of(server) as board:
+        (slot,) = [one for one in map(board.read, range(MOST_WORKERS)) if one.pid == pid]
+    return slot.requests, slot.requests - slot.counters["answered_before_retiring"]
+
+
 def wait_until_it_leaves(server: Server, pid: int) -> None:
     """Wait until this worker knows that it is to go: a signal that was sent need not have arrived."""
 

@@ -63,6 +63,12 @@ def do_fork(environ: Environ, given: dict[str, str]) -> str:
     return str(pid)
 
 
+def do_fork_and_answer(environ: Environ, given: dict[str, str]) -> str:
+    """Both come out of the request: the pid of who answers, and that of its child."""
+    child = os.fork()
+    return f"{os.getpid()} {child}"
+
+
 def do_cut(environ: Environ, given: dict[str, str]) -> Iterable[bytes]:
     """An answer that ends with an exception."""
     yield b"begun"

@@ -220,6 +220,19 @@ class Switching:
             time.sleep(0.01)
         return reply(start_response, os.waitstatus_to_exitcode(ended[1]))
 
+    def do_child_speaks(self, environ: Environ, start_response: Any, query: Query) -> list[bytes]:
+        """It is a child that sends back what has come, and comes out of the request; meanwhile its parent waits."""
+        sock = environ["gunicorn.socket"]
+        sock.sendall(SWITCHED)
+        if (pid := os.fork()) == 0:
+            sock.sendall(sock.recv(100))
+            return []
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            time.sleep(0.01)
+        while data := sock.recv(100):
+            sock.sendall(data.upper())
+        return []
+
 
 def reply(start_response: Any, value: object) -> list[bytes]:
     body = json.dumps(value).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,53 @@ def test_an_application_that_nobody_loaded_is_guessed_from_the_ini(tmp_path: Pat
     assert guessed
     assert isinstance(recipe, dict)
     assert (recipe["uri"], recipe["name"]) == (f"config:{tmp_path}/test.ini", "main")
+
+
+LOOK = """\
+import json, sys, sysconfig
+from paste_unicorn.surroundings import look_around
+real = sys.argv[2]
+sysconfig.get_path = lambda name: real + "/venv/lib"
+sys.path[:] = [real, real + "/lib", real + "0", real + "/venv/lib/packages", "", "/lib"]
+around = look_around(None, {"__file__": sys.argv[1]})
+print(json.dumps([around.cwd, around.ini_path, around.sys_path, around.recipe.uri, around.recipe.relative_to]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("pwd", "ini", "name"),
+    [
+        ("{current}", "prod.ini", "current"),
+        ("{current}/", "{real}/prod.ini", "current"),
+        ("{current}", "/etc/prod.ini", "current"),
+        ("current", "prod.ini", "release"),
+        ("{folder}", "prod.ini", "release"),
+        ("{folder}/nowhere", "prod.ini", "release"),
+        ("", "{current}/prod.ini", "current"),
+        ("{folder}", "{current}/etc/prod.ini", "current"),
+        ("{real}", "{current}/prod.ini", "release"),
+        ("{real}", "prod.ini", "release"),
+    ],
+)
+def test_the_folder_of_the_start_has_the_name_by_which_it_was_entered(
+    tmp_path: Path, pwd: str, ini: str, name: str
+) -> None:
+    folder = tmp_path.resolve()
+    real, current = folder / "release", folder / "current"
+    real.mkdir()
+    current.symlink_to(real)
+    names = {"folder": folder, "real": real, "current": current}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, ini.format(**names), str(real)], cwd=real, capture_output=True, text=True,
+        check=False, env={**os.environ, "PWD": pwd.format(**names)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cwd, ini_path, sys_path, uri, relative_to = json.loads(done.stdout)
+    named = folder / name
+    assert cwd == relative_to == str(named)
+    assert ini_path == (ini.format(**names) if current.name in ini or "/etc/prod" in ini else f"{named}/prod.ini")
+    assert uri == f"config:{ini_path}"
+    assert sys_path == [str(named), f"{named}/lib", f"{real}0", f"{real}/venv/lib/packages", "", "/lib"]
 
 
 PID_FILES = """\

@@ -34,7 +34,7 @@ RUNNING = frozenset({Phase.STARTING, Phase.SERVING})
 GONE_TEMPLATE = "the template before it has gone"
 ANOTHER_TRY = "another try"
 
-_ORDERS_AT_ONCE = 32  # more would fill the queue of a template's socket
+ORDERS_AT_ONCE = 32  # more would fill the queue of a template's socket
 
 
 def balance(state: Arbiter, now: float) -> Outcome:
@@ -206,12 +206,20 @@ def order(state: Arbiter, now: float) -> Outcome:
         if generation.template is not TemplatePhase.READY or not generation.is_equipped:
             continue
         missing = _target(state, generation) - len(state.filled(generation.number))
-        room = _ORDERS_AT_ONCE - len(state.in_phase(SlotPhase.ORDERED))
-        for number, _ in zip(state.free_numbers(), range(min(missing, room)), strict=False):
-            age = state.last_age + 1
-            state = replace(state, last_age=age)
-            state = state.with_slot(Slot(number, generation.number, age, SlotPhase.ORDERED, now))
-            actions.append(ForkWorker(generation.number, number, age))
+        room = ORDERS_AT_ONCE - len(state.in_phase(SlotPhase.ORDERED))
+        state, ordered = order_workers(state, generation, min(missing, room), now)
+        actions += ordered
+    return state, tuple(actions)
+
+
+def order_workers(state: Arbiter, generation: Generation, count: int, now: float) -> Outcome:
+    """Has so many forked from this generation's template."""
+    actions: list[Action] = []
+    for number, _ in zip(state.free_numbers(), range(count), strict=False):
+        age = state.last_age + 1
+        state = replace(state, last_age=age)
+        state = state.with_slot(Slot(number, generation.number, age, SlotPhase.ORDERED, now))
+        actions.append(ForkWorker(generation.number, number, age))
     return state, tuple(actions)
 
 

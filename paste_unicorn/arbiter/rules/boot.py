@@ -15,6 +15,7 @@ from ..events import (
     WorkerReady,
 )  # fmt: skip
 from ..state import Arbiter, Generation, Phase, Plan, Slot, SlotPhase, Standing, TemplatePhase
+from .deserted import is_deserted
 from .reload import fail
 
 
@@ -68,6 +69,11 @@ def template_loaded(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[
     return state, (*said, EquipGeneration(generation.number))
 
 
+def loaded_late(state: Arbiter, event: TemplateLoaded, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """The same during a stop, where nobody else is there to answer."""
+    return template_loaded(state, event, now) if is_deserted(state) else (state, ())
+
+
 def generation_equipped(state: Arbiter, event: GenerationEquipped, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Notes that its workers can be ordered."""
     generation = state.generation(event.generation)
@@ -116,6 +122,7 @@ def fork_failed(state: Arbiter, event: ForkFailed, now: float) -> tuple[Arbiter,
 
 def worker_ready(state: Arbiter, event: WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Counts on this worker; when all of a new generation are ready, it takes over."""
+    state = replace(state, killed_newborns=0)
     slot = state.slot(event.slot)
     if slot is not None and slot.generation == event.generation and slot.pid in {0, event.pid}:
         if slot.phase in {SlotPhase.ORDERED, SlotPhase.STARTING}:

@@ -13,7 +13,8 @@ from .stop import give_up
 
 HUP = "HUP"
 
-_WORDS_OF_EXCLUSION = re.compile(r"\bf?lock|Lock|temporarily unavailable|EAGAIN|already in use")
+_WORDS_OF_EXCLUSION = re.compile(r"(?<![/\w])f?lock|Lock|temporarily unavailable|EAGAIN|already in use")
+_SPEAKS_OF_CODE = re.compile(r"(Attribute|Import|Indentation|Key|ModuleNotFound|Name|Syntax|Type)Error\b")
 _RETIRE_FIRST = (
     "If the application holds something exclusive (a lock file, a port), it can't be loaded beside itself: "
     "set reload_mode = retire_first and restart"
@@ -38,7 +39,8 @@ def reload(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, t
         done = (Say("info", f"Got HUP: another reload follows generation {coming.number}"),)
     # What failed before need not fail again: nothing waits for its time.
     births, loads = state.births.after_success(), state.loads.after_success()
-    return replace(state, reload_wanted=HUP, asked_for=None, births=births, loads=loads), done
+    state = replace(state, births=births, killed_newborns=0, loads=loads)
+    return replace(state, reload_wanted=HUP, asked_for=None), done
 
 
 def comes_beside(state: Arbiter, generation: Generation) -> bool:
@@ -78,6 +80,15 @@ def _may_hold_something(generation: Generation, what: str, reason: str) -> bool:
     """Whether it failed as an application does that is loaded beside itself, and can't be."""
     if generation.policy.retire_first:
         return False
-    last_line = reason.rstrip().rpartition("\n")[2]
-    excluded = generation.template is TemplatePhase.LOADING and _WORDS_OF_EXCLUSION.search(last_line)
-    return bool(excluded) or "boot_timeout" in what
+    is_excluded = generation.template is TemplatePhase.LOADING and any(
+        _WORDS_OF_EXCLUSION.search(line) for line in _messages(reason)
+    )
+    return is_excluded or "boot_timeout" in what
+
+
+def _messages(reason: str) -> list[str]:
+    """Of each exception in a traceback, what it says: it may have been caused by another one, or take several lines.
+
+    Files and code are indented. An exception that quotes code says nothing of what somebody holds.
+    """
+    return [line for line in reason.splitlines() if line[:1].strip() and not _SPEAKS_OF_CODE.match(line)]

@@ -12,12 +12,14 @@ from .reload import comes_beside, fail
 from .upgrade import successor_exited
 
 _SETTLED_S = 1.0  # a worker that has lived so long was not stillborn
+_MOST_KILLED = 5  # newborns in a row that a signal from outside may end; of more it is their own fault
 _ENDED_BY_US = frozenset({SlotPhase.RETIRING, SlotPhase.ABORTING, SlotPhase.KILLED})
 
 
 def replace_dead(state: Arbiter, event: ProcessExited, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """Has the worker, or the template, replaced at once; if it died at birth, more and more slowly. A generation that
-    is to take over has failed by that, as has a new arbiter that dies; whatever serves goes on.
+    is to take over has failed by that, as has a new arbiter that dies; whatever serves goes on. A signal from outside
+    does not count, unless it ends one newborn worker after the other.
     """
     slot = state.slot_of_pid(event.pid)
     if slot is not None:
@@ -56,12 +58,17 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
         cleared = replace(cleared, report=True, killed_by=event.killed_by)
     who = f"Worker {slot.number} (pid {event.pid})"
     unborn = slot.ready_since is None
-    by_itself = event.by_itself or slot.phase is not SlotPhase.STARTING
+    by_itself = event.by_itself
+    if slot.phase is SlotPhase.STARTING and not by_itself:
+        # Somebody's KILL; or the kernel's, for want of memory, which the next one will want as well.
+        state = replace(state, killed_newborns=state.killed_newborns + 1)
+        by_itself = state.killed_newborns > _MOST_KILLED
+    blamed = by_itself or slot.phase is not SlotPhase.STARTING
     stillborn = slot.ready_since is None or (now - slot.ready_since < _SETTLED_S and not event.has_worked)
     not_told_to_go = slot.phase is not SlotPhase.RETIRING
     generation = state.generation(slot.generation)
     reason = f"\n{event.reason.rstrip()}" if event.reason else ""
-    if generation is not None and comes_beside(state, generation) and stillborn and by_itself and not_told_to_go:
+    if generation is not None and comes_beside(state, generation) and stillborn and blamed and not_told_to_go:
         when = "before it was ready" if unborn else "just after it was ready"
         state, failed = fail(state, generation, f"has a worker that died {when}", f"{who} {event.how}{reason}", now)
         return state, (cleared, *failed)
@@ -73,7 +80,7 @@ def _worker_exited(state: Arbiter, slot: Slot, event: ProcessExited, now: float)
             return state, (Say("error", f"{who} {event.how} while it retired"), cleared)
         # That something took too long, and was killed for it, has been said.
         return state, (Say("debug" if event.clean else "info", f"{who} {event.how}"), cleared)
-    if not stillborn or not event.by_itself:
+    if not stillborn or not by_itself:
         sentence = f"{who} {event.how}; it is replaced"
         return state, (Say("info" if event.clean else "error", sentence), cleared)
     births = state.births.after_failure(now)

@@ -17,6 +17,7 @@ from ..actions import (
 )  # fmt: skip
 from ..events import (
     ForkFailed,
+    GenerationEquipped,
     PredecessorGone,
     ProcessExited,
     Signal,
@@ -27,15 +28,18 @@ from ..events import (
     WorkerForked,
     WorkerReady,
 )  # fmt: skip
-from ..state import Arbiter, Phase, SlotPhase, Stop, StopStage, TemplatePhase
+from ..state import Arbiter, Phase, SlotPhase, Standing, Stop, StopStage, TemplatePhase
+from . import deserted
+from .balance import ORDERS_AT_ONCE, order_workers
 from .stuck import end_overdue_workers, kill_late
 
 _KILLED_S = 1.0  # what was killed should be reaped by then
 
 
 def gracefully(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Stops gracefully: nothing that the kernel has accepted is lost; KILL after `graceful_timeout`. While a new
-    arbiter boots (USR2), as soon as that is ready to get the connections; a second signal does not wait.
+    """Stops gracefully: nothing that the kernel has accepted is lost; KILL after `graceful_timeout`. Where no worker is
+    there, those that are coming, or can be forked, answer it. While a new arbiter boots (USR2), as soon as that is
+    ready to get the connections; a second signal does not wait.
     """
     reason = event.signal.name
     if state.successor is not None and not state.successor.is_ready and not state.stop_wanted:
@@ -47,18 +51,16 @@ def gracefully(state: Arbiter, event: SignalArrived, now: float) -> tuple[Arbite
 def stop(state: Arbiter, why: str, now: float, reason: str = "") -> tuple[Arbiter, tuple[Action, ...]]:
     """A graceful stop begins."""
     reason = reason or why
-    told = tuple(
-        SignalWorker(slot.pid, "TERM", slot.number)
-        for slot in state.in_phase(SlotPhase.STARTING, SlotPhase.READY)
-        if slot.pid
-    )
+    is_deserted = deserted.would_desert(state)
+    going = () if is_deserted else state.in_phase(SlotPhase.STARTING, SlotPhase.READY)
+    told = tuple(SignalWorker(slot.pid, "TERM", slot.number) for slot in going)
     if state.shares_sockets:
         sentence = f"{why}: the other arbiter goes on, this one hands over"
         listening: tuple[Action, ...] = (ShareListening(),)
     else:
         sentence = f"{why}: finishing what has been accepted, for up to {state.policy.stop_s:g} s"
         listening = (StopListening(),)
-    started = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s)
+    started = Stop(reason, now, StopStage.ASKED, now + state.policy.stop_s, is_deserted=is_deserted)
     state, ended = _go_on(replace(state, phase=Phase.STOPPING, stop=started), now)
     return state, (Say("info", sentence), *listening, *told, *ended)
 
@@ -83,9 +85,12 @@ def _quit(state: Arbiter, reason: str, code: int, now: float) -> tuple[Arbiter, 
 
 
 def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Tells a worker that was born during the stop to go."""
-    if state.slot_of_pid(event.pid) is not None:
-        return state, ()  # it has been told
+    """Tells a worker that was born during the stop to go, unless nobody else is there to answer."""
+    known = state.slot_of_pid(event.pid)
+    if known is not None:  # it has been told, or sees for itself that the server stops
+        if isinstance(event, WorkerReady) and known.phase is SlotPhase.STARTING:
+            return deserted.not_deserted(state.with_slot(known.entering(SlotPhase.RETIRING, now))), ()
+        return state, ()
     signal = SignalWorker(event.pid, "TERM" if state.phase is Phase.STOPPING else "QUIT")
     slot = state.slot(event.slot)
     if slot is None or slot.phase is not SlotPhase.ORDERED or slot.generation != event.generation:
@@ -95,7 +100,20 @@ def born_too_late(state: Arbiter, event: WorkerForked | WorkerReady, now: float)
             allowed_s = state.policy.stop_s if state.phase is Phase.STOPPING else state.policy.quick_s
             state = replace(state, stop=replace(stop, deadline=max(stop.deadline, stop.since + allowed_s)))
         return state.with_stray(event.pid, event.generation, now), (signal,)
-    return state.with_slot(slot.entering(SlotPhase.RETIRING, now, pid=event.pid)), (signal,)
+    retiring = slot.entering(SlotPhase.RETIRING, now, pid=event.pid)
+    if not deserted.is_deserted(state):
+        return state.with_slot(retiring), (signal,)
+    if isinstance(event, WorkerForked):
+        return state.with_slot(slot.entering(SlotPhase.STARTING, now, pid=event.pid)), ()
+    return deserted.not_deserted(state.with_slot(retiring)), ()
+
+
+def equipped_late(state: Arbiter, event: GenerationEquipped, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
+    """Orders its workers, where nobody else is there to answer."""
+    generation = state.generation(event.generation)
+    if generation is None or not deserted.is_deserted(state):
+        return state, ()
+    return _go_on(state.with_generation(replace(generation, is_equipped=True)), now)
 
 
 def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -105,9 +123,9 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
         slot = state.slot(event.slot)
         if slot is None or slot.phase is not SlotPhase.ORDERED:
             return state, ()
-        state = state.without_slot(event.slot)
+        state = deserted.gone(state, slot, now)
     elif slot := state.slot_of_pid(event.pid):
-        state = state.without_slot(slot.number)
+        state = deserted.gone(state, slot, now)
         by_us = slot.phase in {SlotPhase.ABORTING, SlotPhase.KILLED} or state.phase is Phase.QUITTING
         expected = event.clean or by_us
         actions += [
@@ -130,11 +148,18 @@ def count_out(state: Arbiter, event: ProcessExited | ForkFailed, now: float) -> 
 
 
 def without_template(state: Arbiter, event: TemplateFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
-    """Counts out a template that never existed."""
+    """Counts out a template that never existed; one whose workers were to answer ends."""
     generation = state.generation(event.generation)
-    if generation is None or generation.pid or generation.template is TemplatePhase.GONE:
+    if generation is None or generation.template is TemplatePhase.GONE:
         return state, ()
-    return _go_on(state.with_generation(replace(generation, template=TemplatePhase.GONE, since=now)), now)
+    is_missed = deserted.is_deserted(state) and generation.standing is Standing.COMING
+    if generation.pid and not is_missed:
+        return state, ()
+    phase = generation.template if generation.pid else TemplatePhase.GONE
+    state = state.with_generation(replace(generation, template=phase, standing=Standing.RETIRING, since=now))
+    sentence = f"Generation {generation.number} will not serve\n{event.reason.rstrip()}"
+    state, ended = _go_on(state, now)
+    return state, ((Say("error", sentence), *ended) if is_missed else ended)
 
 
 def without_successor(state: Arbiter, event: SuccessorFailed, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
@@ -173,8 +198,10 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
             done += killed
         stop = replace(stop, stage=StopStage.WORKERS_KILLED, killed=stop.killed + len(late))
     elif stop.stage is not StopStage.TEMPLATES_KILLED:
+        state, said = deserted.give_up(state)
+        done += said
         done += [KillTemplate(one.number, one.pid) for one in state.templates_alive() if one.pid]
-        stop = replace(stop, stage=StopStage.TEMPLATES_KILLED)
+        stop = replace(stop, stage=StopStage.TEMPLATES_KILLED, is_deserted=False)
     else:
         return state, (*done, _leave(state, stop, now))
     return replace(state, stop=replace(stop, deadline=now + _KILLED_S)), tuple(done)
@@ -182,21 +209,26 @@ def end_overdue(state: Arbiter, event: TimePassed, now: float) -> tuple[Arbiter,
 
 def _go_on(state: Arbiter, now: float) -> tuple[Arbiter, tuple[Action, ...]]:
     """The next step of a stop, once the one before is complete."""
-    stop = state.stop
-    assert stop is not None
     if state.slots:
         return state, ()
-    templates = state.templates_alive()
+    if deserted.is_deserted(state) and (source := deserted.source_of_workers(state)) is not None:
+        if not source.is_equipped:
+            return state, ()  # it still loads
+        return order_workers(state, source, min(max(state.wanted, 1), ORDERS_AT_ONCE), now)
+    state, said = deserted.give_up(state)
+    stop, templates = state.stop, state.templates_alive()
+    assert stop is not None
     if not templates:
-        return state, (_leave(state, stop, now),)
+        return state, (*said, _leave(state, stop, now))
     state = replace(state, stop=replace(stop, deadline=min(stop.deadline, now + _KILLED_S)))
     # One that still loads doesn't listen yet.
-    return state, tuple(
+    ended = (
         KillTemplate(one.number, one.pid)
         if one.template is TemplatePhase.LOADING and one.pid
         else EndTemplate(one.number)
         for one in templates
     )
+    return state, (*said, *ended)
 
 
 def _leave(state: Arbiter, stop: Stop, now: float) -> Leave:

@@ -277,10 +277,21 @@ def has_a_worker_that_is_not_ready_in_time(story: Story) -> None:
     story.ends(200)
 
 
+def has_workers_that_are_all_killed_before_they_are_ready(story: Story) -> None:
+    story.loads(2)
+    for pid in range(203, 209):
+        story.tell(WorkerForked(3, 2, pid))
+        story.dies(pid)
+    assert story.state.coming is None
+    story.tell(WorkerForked(4, 2, 210))
+    story.ends(210)
+    story.ends(200)
+
+
 FAILURES = [
     fails_to_load, can_t_be_started, dies_while_it_loads, does_not_load_in_time, can_t_listen, loses_its_template,
     has_a_worker_that_dies_before_it_is_ready, has_a_worker_that_dies_just_after_it_was_ready,
-    has_a_worker_that_is_not_ready_in_time,
+    has_a_worker_that_is_not_ready_in_time, has_workers_that_are_all_killed_before_they_are_ready,
 ]  # fmt: skip
 
 
@@ -385,6 +396,15 @@ def test_the_log_of_a_reload_that_failed_says_why_what_serves_and_what_to_do() -
         ("Traceback\n  File 'locks.py'\n    lock.acquire()\nNameError: name 'x' is not defined", False),
         ("Traceback\nModuleNotFoundError: No module named 'blocks'", False),
         ("Traceback\nImportError: cannot import name 'clock' from 'time'", False),
+        (
+            "Traceback\n  File 'a.py'\nBlockingIOError: temporarily unavailable\n\nDuring\n\nShopError: no",
+            True,
+        ),
+        ("Traceback\n  File 'a.py'\n    x\nDatabaseError: database is locked\n(Background: https://x)", True),
+        ("Traceback\n  File 'a.py'\n    flock(f)\n  File 'lock.py'\n    lock\nShopError: no\n(see there)", False),
+        ("Traceback\n  File 'a.py'\n    lock\nNameError: name 'lock' is not defined\n\nDuring\n\nShopError: no", False),
+        ("Traceback\nModuleNotFoundError: No module named 'lockfile'", False),
+        ("pidfile = /run/lock/site.pid: a server is already running as pid 7", False),
     ],
 )
 def test_retire_first_is_advised_where_the_exception_speaks_of_something_exclusive(reason: str, advised: bool) -> None:
@@ -625,15 +645,6 @@ def test_retire_first_loads_though_a_worker_does_not_want_to_go() -> None:
     assert SignalWorker(101, "KILL") in story.look(after_s=20.1)
     story.dies(101)
     assert StartTemplate(2) in story.ends(TEMPLATE)
-
-
-def test_a_stop_while_nobody_serves_under_retire_first_leaves_at_once() -> None:
-    story = serving(workers=1, policy=RETIRE_FIRST)
-    story.signal(Signal.HUP)
-    finish_retirement(story, 1)
-    story.tell(TemplateStarted(2, 200))
-    assert KillTemplate(2, 200) in story.signal(Signal.TERM)
-    assert doings(story.dies(200), Leave) != []
 
 
 # -- where nobody knows how to load --------------------------------------------------------------------------

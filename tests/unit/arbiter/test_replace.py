@@ -133,10 +133,27 @@ def test_a_worker_that_was_ended_for_being_stuck_was_not_stillborn() -> None:
     assert doings(story.fails(203), ForgetGeneration) == []
 
 
-def test_a_signal_from_outside_does_not_count_as_dying_at_birth() -> None:
+def test_a_signal_from_outside_does_not_count_as_dying_at_birth_unless_it_ends_six_in_a_row() -> None:
     story = starting(workers=1)
-    story.tell(WorkerForked(1, 1, 101))
-    assert ForkWorker(1, 1, 2) in story.dies(101)
+    for pid in range(101, 106):
+        story.tell(WorkerForked(1, 1, pid))
+        assert doings(story.dies(pid, after_s=0.01), ForkWorker)
+    for pid, delay in ((106, "0.1 s"), (107, "0.2 s (attempt 2 that failed in a row)")):
+        story.tell(WorkerForked(1, 1, pid))
+        actions = story.dies(pid, after_s=0.01)
+        assert sentences(actions, "error").endswith(f"before it was ready; the next try is in {delay}")
+        assert doings(actions, ForkWorker) == []
+        assert doings(story.look(after_s=0.3), ForkWorker)
+
+
+def test_newborns_that_are_killed_are_in_a_row_where_none_was_ready_in_between() -> None:
+    story = starting(workers=1)
+    for pid in range(101, 120):
+        story.tell(WorkerForked(1, 1, pid))
+        story.tell(WorkerReady(1, 1, pid))
+        assert doings(story.dies(pid, after_s=0.01), ForkWorker)
+        story.tell(WorkerForked(1, 1, pid + 100))
+        assert doings(story.dies(pid + 100, after_s=0.01), ForkWorker)
 
 
 def test_a_crash_within_a_second_counts_as_dying_at_birth() -> None:

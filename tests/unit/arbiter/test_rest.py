@@ -132,7 +132,7 @@ def test_a_template_that_dies_meanwhile_is_replaced_by_one_that_rests_too() -> N
     assert doings(story.signal(Signal.TTIN), ForkWorker) == [ForkWorker(2, 1, 3)]
 
 
-def test_a_stop_while_it_rests_leaves_when_the_template_has_gone() -> None:
+def test_a_quick_stop_while_it_rests_leaves_when_the_template_has_gone() -> None:
     story = resting()
-    assert EndTemplate(1) in story.signal(Signal.TERM)
+    assert EndTemplate(1) in story.signal(Signal.QUIT)
     assert doings(story.ends(TEMPLATE), Leave) != []

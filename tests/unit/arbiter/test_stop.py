@@ -187,10 +187,10 @@ def test_a_stuck_worker_is_ended_by_timeout_while_we_stop_too() -> None:
     assert SignalWorker(101, "ABRT") in story.look({1: last}, after_s=0.6)
 
 
-def test_a_template_that_still_loads_is_killed_by_a_stop() -> None:
+def test_a_template_that_still_loads_is_killed_by_a_stop_when_the_workers_have_answered() -> None:
     story = without_template(workers=1)
-    story.dies(101)
-    assert KillTemplate(2, 200) in story.signal(Signal.TERM)
+    story.signal(Signal.TERM)
+    assert KillTemplate(2, 200) in story.ends(101)
 
 
 @pytest.mark.parametrize(("stop", "told"), [(Signal.TERM, "TERM"), (Signal.QUIT, "QUIT")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paste_unicorn.ops.last_words import last_words, out_of_memory, unanswered
+from paste_unicorn.ops.last_words import NAMED, last_words, out_of_memory, unanswered
 from paste_unicorn.ops.oom import OomCount
 from paste_unicorn.scoreboard import MEMORY, UNCELLED, Scoreboard, SlotReading
 
@@ -17,8 +17,9 @@ def reading(requests: int = 0, memory: int = 0, uncelled: int = 0) -> SlotReadin
     pen.claim(4711, 3, 9, NOW - 0.5)
     pen.counters[MEMORY] = memory
     pen.counters[UNCELLED] = uncelled
+    pen.use_cells(requests)
     for number in range(requests):
-        pen.begin(number, NOW - 3.25, b"192.0.2.7", b"POST /a\x1b HTTP/1.1", expected=5000)
+        pen.begin(number, NOW - 3.25 + number // 10, b"192.0.2.7", b"POST /a\x1b HTTP/1.1", expected=5000)
     return board.read(0)
 
 
@@ -51,6 +52,16 @@ def test_one_that_ended_by_itself_has_only_its_requests_to_tell() -> None:
 
 def test_requests_that_found_no_cell_are_counted() -> None:
     assert said(reading(requests=1, uncelled=7), "")[1].startswith("ended within 7 requests more")
+
+
+def test_of_very_many_requests_the_oldest_are_named_and_the_others_counted() -> None:
+    told = said(reading(requests=100, uncelled=7), "")
+    assert len(told) == NAMED + 2
+    assert [line.partition("since ")[2].split()[0] for line in told[:20]] == ["3.2"] * 10 + ["2.2"] * 10
+    assert told[NAMED:] == [
+        f"ended within {100 - NAMED} requests more, which began later",
+        "ended within 7 requests more, which found no room in its row of the scoreboard",
+    ]
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT"])

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from paste_unicorn.ops.access_log import Served
+from paste_unicorn.ops.kept import keep
 from paste_unicorn.ops.logs import Logs, LogsProblem, descriptor_of
 
 SetUp = Callable[..., Logs]
@@ -184,17 +185,71 @@ def test_loggers_that_the_runner_has_read_are_not_read_again(set_up: SetUp, plac
     assert theirs in root.handlers
 
 
+def by_a_dictionary(place: Place) -> None:
+    logging.config.dictConfig({"version": 1, "root": {"level": "ERROR"}})
+
+
+def by_a_file(place: Place) -> None:
+    (ini := place.console.with_suffix(".ini")).write_text(place.ini())
+    logging.config.fileConfig(ini)
+
+
+@pytest.mark.parametrize("configure", [by_a_dictionary, by_a_file])
 def test_an_application_that_configures_logging_for_itself_does_not_silence_us(
-    set_up: SetUp, place: Place, served: Served
+    configure: Callable[[Place], None], set_up: SetUp, place: Place, served: Served
 ) -> None:
     logs = set_up(errorlog=str(place.error), accesslog=str(place.access))
-    logging.config.dictConfig({"version": 1, "root": {"level": "ERROR"}})  # disables and closes what it finds
-    logs.enable()
+    theirs = logging.getLogger("theirs")
+    configure(place)  # disables and closes what it finds
+    assert theirs.disabled
     logs.error.info("still here")
     assert logs.access is not None
     logs.access.write(served)
     assert len(lines(place.error)) == 1
     assert len(lines(place.access)) == 1
+
+
+def test_an_access_logger_that_the_ini_names_is_not_silenced_either(
+    set_up: SetUp, place: Place, served: Served
+) -> None:
+    logs = set_up(ini=own(place, "access", level="INFO"))
+    by_a_dictionary(place)
+    assert logs.access is not None
+    logs.access.write(served)
+    assert len(lines(place.own)) == 1
+
+
+def test_an_application_that_configures_our_logger_gets_its_lines(set_up: SetUp, place: Place) -> None:
+    logs = set_up(errorlog=str(place.error))
+    handler = {"class": "logging.FileHandler", "filename": str(place.own)}
+    logger = {"handlers": ["own"], "level": "ERROR"}
+    logging.config.dictConfig({"version": 1, "handlers": {"own": handler}, "loggers": {"gunicorn.error": logger}})
+    logs.error.warning("not at this level")
+    logs.error.error("theirs")
+    assert (lines(place.own), lines(place.error)) == (["theirs"], [])
+    for one in logs.error.handlers:
+        one.close()
+
+
+def test_who_disables_our_logger_by_name_is_heeded(set_up: SetUp, place: Place) -> None:
+    logs = set_up(errorlog=str(place.error))
+    logging.getLogger("gunicorn.error").disabled = True
+    logs.error.error("unwanted")
+    logging.getLogger("gunicorn.error").disabled = False
+    logs.error.error("wanted")
+    assert [line.rpartition("] ")[2] for line in lines(place.error)] == ["wanted"]
+
+
+def test_a_logger_of_another_class_stays_one(logging_as_before: None) -> None:
+    class Theirs(logging.Logger):
+        pass
+
+    logger = Theirs("theirs")
+    keep(logger)
+    keep(logger)
+    assert isinstance(logger, Theirs)
+    assert logger.disabled is False
+    assert type(logger).__mro__.count(Theirs) == 1
 
 
 def test_setting_up_again_leaves_one_handler(set_up: SetUp, place: Place) -> None:

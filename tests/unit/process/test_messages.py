@@ -11,6 +11,7 @@ import pytest
 
 from paste_unicorn.process.channel import Channel, report
 from paste_unicorn.process.messages import (
+    LONGEST_REASON,
     End,
     Equip,
     Exited,
@@ -36,6 +37,7 @@ from paste_unicorn.process.messages import (
     UnknownMessage,
     decode,
     encode,
+    shortened,
 )
 
 ORIGIN = Origin(
@@ -181,3 +183,21 @@ def test_a_long_list_of_files_is_reported_in_pieces() -> None:
         received += message[0].paths
     assert tuple(received) == paths
     other.close()
+
+
+@pytest.mark.parametrize("more", [-1, 0])
+def test_a_reason_that_is_not_too_long_stays_as_it_is(more: int) -> None:
+    reason = "x" * (LONGEST_REASON + more)
+    assert shortened(reason) == reason
+
+
+@pytest.mark.parametrize("length", [LONGEST_REASON + 1, LONGEST_REASON * 2, 10**6, 10**7 + 1])
+def test_a_reason_that_is_too_long_has_its_beginning_and_its_end_and_says_how_much_is_left_out(length: int) -> None:
+    reason = "begin" + "x" * (length - 8) + "end"
+    short = shortened(reason)
+    assert len(short) <= LONGEST_REASON
+    beginning, said, end = short.splitlines()
+    assert reason.startswith(beginning)
+    assert reason.endswith(end)
+    assert min(len(beginning), len(end)) > LONGEST_REASON // 2 - 100
+    assert said == f"[... {length - len(beginning) - len(end):,} characters are left out here ...]"

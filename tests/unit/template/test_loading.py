@@ -14,6 +14,7 @@ from paste_unicorn.process.messages import Origin, Recipe
 from paste_unicorn.template.loading import (
     LoadProblem,
     load_application,
+    origin_of_now,
     restore_interpreter,
     threads_of_the_application,
 )
@@ -77,6 +78,38 @@ def test_import_path_directory_and_mask_are_those_of_the_start(monkeypatch: pyte
     assert "PYTHONPATH" not in os.environ
     restore_interpreter(replace(origin, umask=mask), "/b")
     assert os.environ["PYTHONPATH"] == "/b"
+
+
+def test_a_folder_of_the_start_that_is_gone_is_a_problem_of_the_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    origin = Origin(None, None, None, "server:main", {}, str(tmp_path / "gone"), 0o022, ("",), {})
+    with pytest.raises(LoadProblem, match=f"is gone .{tmp_path}/gone: No such file or directory"):
+        restore_interpreter(origin, None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_enough"),
+    [
+        ("config:{folder}/etc/prod.ini", True),
+        ("config:{folder}/etc/prod.ini#site", True),
+        ("config:prod.ini", False),
+        ("config:../etc/prod.ini", False),
+    ],
+)
+def test_the_ini_s_folder_is_taken_for_one_that_is_gone_where_the_ini_does_not_need_that(
+    tmp_path: Path, uri: str, is_enough: bool
+) -> None:
+    ini = tmp_path / "etc" / "prod.ini"
+    ini.parent.mkdir()
+    ini.touch()
+    release = tmp_path / "release"
+    recipe = Recipe(uri.format(folder=tmp_path), None, str(release), {})
+    origin = Origin(recipe, recipe, str(ini), "server:main", {}, str(release), 0o022, (), {})
+    assert origin_of_now(origin) == (replace(origin, cwd=str(ini.parent)) if is_enough else origin)
+    release.mkdir()
+    assert origin_of_now(origin) is origin
 
 
 def test_threads_of_the_application_are_named() -> None:

@@ -205,6 +205,7 @@ def test_the_reason_fits_into_a_message_and_keeps_its_beginning_and_its_end() ->
         run(application, settings())
     text = str(caught.value)
     assert text.startswith("Warm-up request GET /: ")
+    assert f'{__name__}.py", line' in text
     assert text.endswith("the end'")
     assert len(text) <= LONGEST_REASON
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from workbench import DEADLINES, REQUEST, Bench, Worker, connect, readable_fds
 
-from paste_unicorn.process import fork
 from paste_unicorn.scoreboard import HANDED_OFF, TAKEN_OVER
 from paste_unicorn.workers.connection import Connection, Phase
 from paste_unicorn.workers.handoff import MOST_BYTES, SPARE_DESCRIPTORS, BadParcel, Parcel
@@ -295,12 +294,8 @@ def test_who_has_given_a_connection_away_hears_nothing_of_it_any_more(bench: Ben
     assert readable_fds(giver) == set()
 
 
-@pytest.mark.parametrize("has_forked", [False, True])
-def test_who_has_given_a_connection_away_does_not_end_it(
-    bench: Bench, has_forked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_has_given_a_connection_away_does_not_end_it(bench: Bench) -> None:
     """It closes its descriptor, and never calls shutdown, which would end the connection for everybody."""
-    monkeypatch.setattr(fork, "application_forked", has_forked)
     giver = bench.worker()
     client, connection = giver.client()
     fd = connection.fd

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from support.server import wait_for
 
+from paste_unicorn.scoreboard import Scoreboard
 from paste_unicorn.workers.connection import Connection
 from paste_unicorn.workers.exchange import Exchange
 from paste_unicorn.workers.hands import Hand
@@ -24,6 +25,7 @@ class Books:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self.slot = Scoreboard.create(slots=1).writer(0)
 
     def for_another_thread(self) -> Books:
         return self

@@ -151,6 +151,7 @@ class Worker:
     def close(self) -> None:
         for connection in self.clients.by_fd.values():
             connection.sock.close()
+        self.clients.by_fd.clear()  # in children of this process their numbers are others' by then
         self.loop.close()
         for fd in (self._wakeup, self._wake):
             os.close(fd)

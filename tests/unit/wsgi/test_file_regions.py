@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tempfile
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_files_whose_read_gives_something_else_are_read(path: Path, tmp_path: Pa
 def test_what_is_not_a_regular_file_is_read() -> None:
     with open("/dev/zero", "rb") as file:
         assert FileWrapper(file).region() is None
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="asks the kernel of Linux")
+def test_a_file_of_which_the_kernel_tells_no_size_is_read() -> None:
+    with open("/proc/version", "rb") as file:
+        assert os.fstat(file.fileno()).st_size == 0
+        assert FileWrapper(file).region() is None
+        assert b"".join(FileWrapper(file)).startswith(b"Linux version ")
 
 
 def test_a_file_opened_for_writing_alone_is_not_sent(tmp_path: Path) -> None:

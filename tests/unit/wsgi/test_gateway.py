@@ -142,6 +142,30 @@ def test_an_iterable_whose_len_is_one_gets_its_length() -> None:
     assert wire.fields["content-length"] == "4"
 
 
+@pytest.mark.parametrize("error", [TypeError, AttributeError, NotImplementedError, ValueError])
+def test_an_iterable_that_can_t_tell_its_len_is_sent(error: type[Exception]) -> None:
+    class Untold(Items):
+        def __len__(self) -> int:
+            raise error("no length here")
+
+    items = Untold([b"ab", b"c"])
+    wire, response = call(answering(items))
+    assert wire.body == b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    assert (response.failure, response.complete, items.closed) == (None, True, 1)
+
+
+def test_what_comes_into_len_from_outside_ends_the_request() -> None:
+    class Interruption(BaseException):
+        """As the end of a request's time is."""
+
+    class Slow(Items):
+        def __len__(self) -> int:
+            raise Interruption
+
+    _, response = call(answering(Slow([b"ab"])))
+    assert type(response.failure) is Interruption
+
+
 def test_items_leave_at_once_in_chunks() -> None:
     wire, response = call(answering(Items([b"", b"ab", b"", b"c"])))
     assert wire.fields["transfer-encoding"] == "chunked"

@@ -15,6 +15,7 @@ from .world import World
 
 RUNNING = (Phase.STARTING, Phase.SERVING)
 STOPS = (Signal.TERM, Signal.INT, Signal.QUIT, Signal.TYPED_INT)
+MOST_KILLED = 5  # so many newborns in a row may be killed from outside, and are replaced at once
 _SETTLED_S = 1.0  # a worker that has been ready for so long was not stillborn
 
 
@@ -55,6 +56,7 @@ class Books:
         self.birth_failed_at: float | None = None  # the first of the last attempt; None when there was another try
         self.birth_failures = 0  # attempts in a row
         self.load_failed_at: float | None = None
+        self.killed_newborns = 0  # in a row: from outside, and no other worker was ready in between
 
     def hear(self, before: Arbiter, event: Event, after: Arbiter) -> None:
         """What happened."""
@@ -63,6 +65,7 @@ class Books:
                 self.known.setdefault(pid, generation)
             case on.WorkerReady(_, generation, pid):
                 self.known.setdefault(pid, generation)
+                self.killed_newborns = 0
                 if pid not in self.told:
                     self.ready[pid] = generation
             case on.ProcessExited(pid):
@@ -94,7 +97,7 @@ class Books:
             self.last_hup_at, self.is_resting = self.world.now, False
             # It tries at once.
             self.load_failed_at = self.birth_failed_at = None
-            self.birth_failures = 0
+            self.birth_failures = self.killed_newborns = 0
         elif signal in STOPS:
             self.stop_was_asked = True
         elif signal is Signal.TTIN:
@@ -111,6 +114,9 @@ class Books:
             return
         overdue = slot.ready_since is None and slot.phase in (SlotPhase.ABORTING, SlotPhase.KILLED)
         by_itself = slot.phase in FILLED and event.by_itself
+        if slot.phase is SlotPhase.STARTING and not event.by_itself:
+            self.killed_newborns += 1
+            by_itself = self.killed_newborns > MOST_KILLED
         young = slot.ready_since is None or (not event.has_worked and self.world.now - slot.ready_since < _SETTLED_S)
         generation = after.generation(slot.generation)
         if generation is None:  # the last of one that served, or of one that failed by it

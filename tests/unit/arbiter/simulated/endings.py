@@ -32,6 +32,9 @@ class Stopping:
         self.orders = orders
         self.left: do.Leave | None = None
         self._code = 0
+        self._is_deserted = False  # nobody was ready when it began, nor has been since
+        self._lets_come = False  # who was not told to go goes by itself
+        self._may_fail = False  # there is a reason why nobody comes
         self._since = 0.0
         self._late_looks = 0
 
@@ -49,12 +52,13 @@ class Stopping:
         if begins_to_retire and do.ShareListening() not in actions:
             raise Broken("stops in order", "what waits where no other arbiter listens is lost")
         for pid in self.books.known:
-            if pid not in self.books.told:
+            if pid not in self.books.told and not self._lets_come:
                 raise Broken("a stop tells everybody", f"the worker with pid {pid} was not told")
         timed = isinstance(event, on.TimePassed)
         waited_for = after.slots or after.templates_alive()
+        waits = self._lets_come and stop.is_deserted
         untold = self.books.templates_known - self.books.templates_told - self.books.templates_gone
-        if not waited_for or (not after.slots and untold):
+        if not waited_for or (not after.slots and untold and not waits):
             raise Broken("stops without delay", f"nobody is waited for, or {untold} are not told to end")
         if not timed and any(slot.phase is SlotPhase.ORDERED for slot in after.slots):
             for action in actions:
@@ -64,6 +68,39 @@ class Stopping:
             self._late_looks += 1
             if self._late_looks > _LOOKS:
                 raise Broken("a stop ends", f"after {now - self._since:.1f} s it has not: {after}")
+
+    def hear(self, before: Arbiter, event: Event, after: Arbiter) -> None:
+        """Whether somebody has come to answer what the kernel has accepted, or what keeps them from coming."""
+        if before.phase in RUNNING:
+            stops = before.phase is Phase.SERVING and after.phase is Phase.STOPPING and not after.shares_sockets
+            self._is_deserted = self._lets_come = stops and not before.in_phase(SlotPhase.READY)
+            self._may_fail = bool(before.births.failures) or not self._could_fork(before)
+        elif after.phase is Phase.QUITTING:
+            self._is_deserted = self._lets_come = False
+        match event:
+            case on.WorkerReady():
+                self._is_deserted = False
+            case on.ForkFailed() | on.TemplateFailed():
+                self._may_fail = True
+            case on.ProcessExited(pid):
+                slot, template = before.slot_of_pid(pid), before.template_of_pid(pid)
+                unborn = slot is not None and slot.ready_since is None
+                if unborn and slot.phase not in (SlotPhase.ABORTING, SlotPhase.KILLED):
+                    unborn = pid not in self.books.told  # to go, before it could answer
+                lost = template is not None and template.number not in self.books.templates_told
+                self._may_fail = self._may_fail or unborn or lost
+
+    def _could_fork(self, before: Arbiter) -> bool:
+        """Whether there is a template that can have workers, or will."""
+        books = self.books
+        alive = books.templates_known - books.templates_gone - books.templates_told
+        coming = before.coming.number if before.coming is not None else 0
+        return any(number in books.equipped or number == coming for number in alive)
+
+    def _is_hopeless(self, after: Arbiter) -> bool:
+        """Whether nobody could come any more to answer what the kernel has accepted."""
+        over = self.books.world.now >= self._since + after.policy.stop_s
+        return self._may_fail or over
 
     def _code_of(self, before: Arbiter, event: Event) -> int:
         """Of the exit of a stop that this event may begin."""
@@ -93,6 +130,8 @@ class Stopping:
         others = after.successor is not None or after.has_predecessor
         if action.succeeded != others:
             raise Broken("stops in order", f"{action}, but another arbiter is there: {others}")
+        if self._is_deserted and not self._is_hopeless(after):
+            raise Broken("answers what was accepted", "no worker was there, and none was let come")
         if not others and not self.orders.has_stopped_listening:
             raise Broken("stops in order", "nobody goes on, and what the kernel had accepted is lost")
         if stop.stage is StopStage.TEMPLATES_KILLED:

@@ -51,6 +51,7 @@ FAULTS = (
     Fault("waits for a start that has trouble", wrong.waits_for_a_start_that_has_trouble, ("forgets no HUP",)),
     Fault("loads beside under retire_first", wrong.loads_beside_under_retire_first, ("retire_first",)),
     Fault("never waits after a failure", wrong.never_waits_after_a_failure, ("backs off",)),
+    Fault("never counts newborns that are killed", wrong.never_counts_newborns_that_are_killed, ("backs off",)),
     Fault(
         "does not see who is stuck", wrong.does_not_see_who_is_stuck, ("goes quiet", "forgets no HUP", "looks ahead")
     ),
@@ -61,6 +62,8 @@ FAULTS = (
     Fault("wakes workers that rest", wrong.wakes_workers_that_rest, ("rests",)),
     Fault("a stop forgets who was ordered", wrong.a_stop_forgets_who_was_ordered, ("loses nobody",)),
     Fault("a stop tells only who is ready", wrong.a_stop_tells_only_who_is_ready, ("a stop tells everybody",)),
+    Fault("stops though nobody has answered", wrong.stops_though_nobody_has_answered, ("answers what was accepted",)),
+    Fault("tells who comes to answer to go", wrong.tells_who_comes_to_answer_to_go, ("answers what was accepted",)),
     Fault("a stop has no deadline", wrong.a_stop_has_no_deadline, ("looks ahead", "a stop ends")),
     Fault(
         "a stop refuses connections though a new arbiter serves",

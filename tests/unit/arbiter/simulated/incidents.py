@@ -178,6 +178,19 @@ class ForksFail:
 
 
 @dataclass(frozen=True)
+class NewbornsKilled:
+    """As where memory has run out: the kernel ends whoever asks for more."""
+
+    for_s: float
+
+    def befall(self, world: World) -> None:
+        world.newborns_killed_until = world.now + self.for_s
+
+    def __str__(self) -> str:
+        return f"whatever worker is born within {self.for_s:g} s is killed from outside before it is ready"
+
+
+@dataclass(frozen=True)
 class ClockLeaps:
     by_s: float
 
@@ -229,8 +242,8 @@ class PredecessorEnds:
 
 What: TypeAlias = (
     Send | Deploy | WorkerDies | WorkerHangs | WorkerSticks | WorkerTires | WorkerGrows | NextWorkers | TemplateDies
-    | TemplateDiesSilently | TemplateFreezes | ForksFail | ClockLeaps | StrayEnds | NextSuccessor | SuccessorDies
-    | PredecessorEnds
+    | TemplateDiesSilently | TemplateFreezes | ForksFail | NewbornsKilled | ClockLeaps | StrayEnds | NextSuccessor
+    | SuccessorDies | PredecessorEnds
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from paste_unicorn.arbiter.events import Event, Signal
 from paste_unicorn.arbiter.rules import overdue
 from paste_unicorn.arbiter.state import Arbiter, Generation, Phase, SlotPhase, Standing, TemplatePhase
 
-from .books import RUNNING, Books, Broken
+from .books import MOST_KILLED, RUNNING, Books, Broken
 from .duties import check_duties
 from .endings import Stopping
 from .force import Force
@@ -37,6 +37,7 @@ class Watcher:
         serving = before.serving or before.coming
         were_ready = books.ready_of(serving.number) if serving is not None else 0
         books.hear(before, event, after)
+        stopping.hear(before, event, after)
         remained = books.ready_of(serving.number) if serving is not None else 0
         self.force.check(before, event, actions, after)
         if stopping.left is None:
@@ -165,6 +166,7 @@ class Watcher:
             case on.ProcessExited(pid) if (slot := before.slot_of_pid(pid)) and slot.generation == coming.number:
                 young = slot.ready_since is None or self.world.now - slot.ready_since < 1.0
                 blamed = event.by_itself or slot.phase is not SlotPhase.STARTING
+                blamed = blamed or self.books.killed_newborns > MOST_KILLED
                 if young and blamed and slot.phase is not SlotPhase.RETIRING:
                     return
             case on.ForkFailed() if asked:

@@ -16,6 +16,7 @@ from .incidents import (
     Deploy,
     ForksFail,
     Incident,
+    NewbornsKilled,
     NextSuccessor,
     NextWorkers,
     PredecessorEnds,
@@ -191,7 +192,9 @@ def _stuck(writer: _Writer) -> list[What]:
 
 def _births(writer: _Writer) -> list[What]:
     chance = writer.chance
-    troubled = NextWorkers(chance.choice((1, 1, 2, 4, 8)), chance.choice(_WORKERS))
+    troubled: What = NextWorkers(chance.choice((1, 1, 2, 4, 8)), chance.choice(_WORKERS))
+    if chance.random() < 0.3:
+        troubled = NewbornsKilled(round(60.0 * chance.random() ** 2, 3))
     cause: What = chance.choice((Send(Signal.HUP), Send(Signal.TTIN), WorkerDies(writer.which, "SIGKILL")))
     return [troubled, cause]
 

@@ -148,6 +148,10 @@ class Orders:
         books = self.books
         self._template(action.generation, action)
         generation = after.generation(action.generation)
+        if after.phase is Phase.STOPPING and action.generation in books.equipped:
+            if books.known or after.shares_sockets:
+                raise Broken("who retires gets nobody", f"{action}, but somebody is there, or goes on elsewhere")
+            return  # nobody else is there who could answer
         if after.phase not in RUNNING or generation is None or generation.standing is Standing.RETIRING:
             raise Broken("who retires gets nobody", f"{action}, but that generation retires")
         if action.generation not in books.equipped:

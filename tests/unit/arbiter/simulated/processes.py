@@ -255,6 +255,9 @@ class Worker(Process):
         if not self.is_alive or self.hangs_since is not None:
             return
         world = self.world
+        if world.now < world.newborns_killed_until:
+            self.die(KILLED)
+            return
         if self.fate == "dies at birth":
             self.die(FAILED if world.draw(_FIRST, self.pid) < 0.5 else CRASHED)
             return
@@ -264,6 +267,8 @@ class Worker(Process):
             return
         self.is_serving, self.ready_at = True, world.now
         world.worker_reports.append(WorkerReady(self.slot, self.generation, self.pid))
+        if world.is_stopping:  # it sees that by itself
+            self.heed("TERM")
         if self.fate == "ready and dead":
             self.die(FAILED)
         elif self.fate == "dies young":

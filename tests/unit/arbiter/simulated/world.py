@@ -24,6 +24,7 @@ from paste_unicorn.arbiter.actions import (
     SignalWorker,
     StartSuccessor,
     StartTemplate,
+    StopListening,
 )
 from paste_unicorn.arbiter.events import (
     Event,
@@ -54,9 +55,11 @@ class World:
         self.successor: NewArbiter | None = None
         self.rows: dict[int, Worker] = {}  # of the scoreboard: who wrote there last
         self.forks_fail_until = 0.0
+        self.newborns_killed_until = 0.0
         self.next_silent_death = ""  # after what a template dies before it can report it
         self.worker_fates: dict[int, WorkerFate] = {}  # of the n-th worker that is born
         self.successor_fates: deque[SuccessorFate] = deque()
+        self.is_stopping = False  # written on the scoreboard
         self.is_over = False  # the arbiter has left
         # What the arbiter's loop can read.
         self.signals: deque[Signal] = deque()
@@ -117,7 +120,7 @@ class World:
     def get_well(self, release: Release) -> None:
         """Whatever was wrong with the machine, and with what lies on the disk, has been corrected."""
         self.release = release
-        self.forks_fail_until = 0.0
+        self.forks_fail_until = self.newborns_killed_until = 0.0
         self.next_silent_death = ""
         self.worker_fates.clear()
         self.successor_fates.clear()
@@ -223,6 +226,9 @@ class World:
     def kill_successor(self, action: KillSuccessor) -> None:
         self._signal(action.pid, "KILL")
 
+    def stop_listening(self, action: StopListening) -> None:
+        self.is_stopping = True
+
     def leave(self, action: Leave) -> None:
         self.is_over = True
 
@@ -237,6 +243,7 @@ _PERFORMERS: dict[type, Callable[[World, Any], list[Event] | None]] = {
     ClearSlot: World.clear_slot,
     StartSuccessor: World.start_successor,
     KillSuccessor: World.kill_successor,
+    StopListening: World.stop_listening,
     Leave: World.leave,
 }
 """What changes the world; the other actions are for people and files, and `invariants.py` looks at them."""

@@ -23,10 +23,11 @@ from paste_unicorn.arbiter.events import (
     Signal,
     SuccessorFailed,
     TimePassed,
+    WorkerForked,
     WorkerReady,
     WorkerTired,
 )
-from paste_unicorn.arbiter.rules import balance, boot, overdue, reload, stuck, upgrade
+from paste_unicorn.arbiter.rules import balance, boot, deserted, overdue, reload, stuck, upgrade
 from paste_unicorn.arbiter.rules import replace as replacing
 from paste_unicorn.arbiter.state import (
     Arbiter,
@@ -231,6 +232,10 @@ def never_waits_after_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Backoff, "after_failure", after_failure)
 
 
+def never_counts_newborns_that_are_killed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replacing, "_MOST_KILLED", 1_000_000)
+
+
 def does_not_see_who_is_stuck(patch: pytest.MonkeyPatch) -> None:
     def nobody(state: Arbiter, event: TimePassed, now: float) -> Outcome:
         return state, ()
@@ -310,6 +315,24 @@ def a_stop_tells_only_who_is_ready(patch: pytest.MonkeyPatch) -> None:
 
     original = deciding.TABLE[Signal.TERM][1]
     _row(patch, Signal.TERM, Phase.SERVING, gracefully)
+
+
+def stops_though_nobody_has_answered(patch: pytest.MonkeyPatch) -> None:
+    def nobody(state: Arbiter) -> None:
+        return None
+
+    patch.setattr(deserted, "source_of_workers", nobody)
+
+
+def tells_who_comes_to_answer_to_go(patch: pytest.MonkeyPatch) -> None:
+    def forked(state: Arbiter, event: WorkerForked, now: float) -> Outcome:
+        after, actions = original(state, event, now)
+        born = after.slot_of_pid(event.pid)
+        comes = born is not None and born.phase is SlotPhase.STARTING
+        return after, (*actions, *((SignalWorker(event.pid, "TERM"),) if comes else ()))
+
+    original = deciding.TABLE[WorkerForked][2]
+    _row(patch, WorkerForked, Phase.STOPPING, forked)
 
 
 def a_stop_has_no_deadline(patch: pytest.MonkeyPatch) -> None:

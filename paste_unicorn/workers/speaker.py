@@ -1,4 +1,4 @@
-"""What a thread has to log that may not wait: another one says it, since a handler of the log may wait for ever."""
+"""What is to be logged by a thread that must not wait for the log: another one says it, and may."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from collections.abc import Callable
 
 monotonic, sleep = time.monotonic, time.sleep
 
+LAST_WORDS_S = 5.0  # how long the end of a worker may wait for what is to be logged
 _LOOK_AGAIN_S = 0.01
 
 
-class Telling:
-    """Said in the order in which they were added, one at a time."""
+class Speaker:
+    """One thread at a time, for as long as there is something to say; in order."""
 
     def __init__(self) -> None:
         self._words: deque[Callable[[], None]] = deque()
-        self._speaking = allocate_lock()  # held by, or for, the thread that says them
+        self._speaking = allocate_lock()  # held by, or for, the thread that does that
 
-    def add(self, *words: Callable[[], None]) -> None:
-        """To be said by the next `let_out`, or by who speaks already."""
+    def say(self, *words: Callable[[], None]) -> None:
+        """Have these called soon, by a thread that gets no signals."""
         self._words += words
+        self._let_speak()
 
-    def let_out(self) -> None:
-        """Have them said, if nobody does."""
+    def wait(self) -> None:
+        """Until all is said, or takes too long."""
+        until = monotonic() + LAST_WORDS_S
+        while (self._words or self._speaking.locked()) and monotonic() < until:
+            self._let_speak()
+            sleep(_LOOK_AGAIN_S)
+
+    def _let_speak(self) -> None:
         if self._words and self._speaking.acquire(False):
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
@@ -34,13 +42,6 @@ class Telling:
                 self._speak()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def wait(self, timeout_s: float) -> None:
-        """Until all is said, for so long at most."""
-        until = monotonic() + timeout_s
-        while (self._words or self._speaking.locked()) and monotonic() < until:
-            self.let_out()
-            sleep(_LOOK_AGAIN_S)
 
     def _speak(self) -> None:
         try:
