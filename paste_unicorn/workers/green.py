@@ -103,7 +103,8 @@ class GreenWorker(SyncWorker):
         self._known_cells = 0  # those and the ones in use
         self._is_called = False  # another round has been asked for
         self._is_over = True  # and until it begins
-        self._aside: Callable[[], object] | None = None  # to be done in a greenlet of its own
+        self._aside: Callable[[], object] | None = None  # by which this process ends, without its loop
+        self._aside_began = False
         self._fault: Exception | None = None  # of the server itself
         self._round = self._rounds()
         self._go_round = self._round.send
@@ -115,23 +116,31 @@ class GreenWorker(SyncWorker):
         self._is_over = False
         self._hub.run(self._loop.fileno(), self._on_ready, TICK_S, self._on_ready)
         self._logs.finish()
+        while self._aside is not None:
+            self._begin_aside()
+            self._hub.soon(getcurrent().switch, TICK_S)
+            self._hub.greenlet.switch()
         if self._fault is not None:
             raise self._fault
 
     def do_aside(self, step: Callable[[], object]) -> None:
         """In the hub's greenlet nobody may wait. But whoever asks twice there does not: the hub may be blocked."""
-        if getcurrent() is not self._hub.greenlet or self._is_over or self._aside is not None:
+        is_first, self._aside = self._aside is None, step
+        if getcurrent() is not self._hub.greenlet or self._is_over or not is_first:
+            self._aside_began = True
             step()
-        else:
-            self._aside = step
+
+    def _begin_aside(self) -> None:
+        if not self._aside_began:
+            self._aside_began = True
+            self._hub.soon(greenlet(self._aside, self._hub.greenlet).switch)
 
     def _on_ready(self) -> None:
         self._is_called = False
         if self._is_over:
             return
         if self._aside is not None:
-            step, self._aside = self._aside, None
-            greenlet(step, self._hub.greenlet).switch()
+            self._begin_aside()
         try:
             self._go_round(self._loop.poll(0))
         except _OutOfTheLoop:

@@ -49,3 +49,4 @@ class Speaker:
                 self._words.popleft()()
         finally:
             self._speaking.release()
+            self._let_speak()  # what was added when this one had looked for the last time

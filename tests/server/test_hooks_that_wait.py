@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.client import request_bytes
-from support.processes import is_alive, read_process, send_signal
+from support.processes import is_alive, read_process, send_signal, wait_until_gone
 from support.server import Server, serve, wait_for
 
 HOOKS = {name: f"support.supervised.{name}_that_waits" for name in ("worker_int", "worker_abort", "worker_exit")}
@@ -66,6 +66,22 @@ def test_a_second_quit_does_not_wait_for_them(worker_class: str, tmp_path: Path)
         send_signal(pid, signal.SIGQUIT)
         wait_for(lambda: not is_alive(pid), "the worker to be gone")
         assert notes.read_text().split() == ["worker_int"]
+
+
+def test_a_worker_whose_loop_is_done_meanwhile_waits_for_them(worker_class: str, tmp_path: Path) -> None:
+    """As when all of the server is told to stop at once."""
+    notes, gate = tmp_path / "notes", tmp_path / "gate"
+    hook = "support.supervised.worker_int_at_the_gate"
+    with serving(worker_class, notes, raw_env=f"HOOKS={notes}\n GATE={gate}", worker_int=hook) as server:
+        pid = int(server.get("/pid").body)
+        wait_for(lambda: is_at_rest(pid), "it waits for what comes")
+        send_signal(pid, signal.SIGQUIT)
+        wait_for(notes.read_text, "the hook waits")
+        send_signal(pid, signal.SIGTERM)
+        assert wait_until_gone([pid], 1.0) == [pid]
+        gate.touch()
+        wait_for(lambda: not is_alive(pid), "the worker to be gone")
+        assert notes.read_text().split() == ["worker_int", "worker_exit"]
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "eventlet"])

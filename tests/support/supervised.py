@@ -217,6 +217,12 @@ def worker_int_without_end(worker: Any) -> None:
     time.sleep(3600)
 
 
+def worker_int_at_the_gate(worker: Any) -> None:
+    note("worker_int")
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+
+
 def leaves(*given: Any) -> None:
     """Any hook."""
     raise SystemExit("it leaves")
