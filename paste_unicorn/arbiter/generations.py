@@ -27,7 +27,7 @@ from .events import Event, GenerationEquipped, TemplateFailed, TemplateLoaded, T
 from .given import Runner, plan_of
 from .limits import KernelLimits
 from .listeners import OpenListeners
-from .own_logs import follow
+from .own_logs import follow, reopen
 from .state import Plan
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Generations:
                 pid, channel = fork_template(self.equipment, 1, self._leave_parents)
             else:
                 # It opens them in a moment; after a rotation that is another file.
-                self.logs.reopen()
+                reopen(self.logs)
                 pid, channel = exec_template(self._load(number), self._descriptors(), self.origin.environ)
         except OSError as error:
             return [TemplateFailed(number, f"it could not be started: {error.strerror or error}")]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 def open_logs(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
     """As these settings say, at the start. Raises LogsProblem."""
     logs = _open(settings, ini_path, variables)
-    never_wait()
     _give_away(logs, settings)
     return logs
 
@@ -40,10 +39,8 @@ def follow(logs: Logs, before: Settings, after: Settings, origin: Origin) -> Log
             logs = _open(after, ini_path, variables)
         except LogsProblem as problem:  # its template could; a disk may have filled up since
             logs = _open_again(before)
-            never_wait()
             logs.error.error("The arbiter keeps its old logs: %s", problem)
             return logs
-        never_wait()
     try:
         _give_away(logs, after)
     except LogsProblem as problem:
@@ -58,21 +55,26 @@ def reopen(logs: Logs) -> None:
 
 
 def _open(settings: Settings, ini_path: str | None, variables: Mapping[str, str]) -> Logs:
-    return setup(
-        settings.logs,
-        ini_path=ini_path,
-        ini_has_loggers=configured.has_loggers(ini_path),
-        stderr_fd=None,
-        variables=variables,
-    )
+    return _set_up(settings.logs, ini_path, configured.has_loggers(ini_path), variables)
 
 
 def _open_again(before: Settings) -> Logs:
     """Those that were closed a moment ago; standard error where not even that can be done."""
     try:
-        return setup(before.logs, ini_path=None, ini_has_loggers=False, stderr_fd=None)
+        return _set_up(before.logs)
     except LogsProblem:
-        return setup(LogSettings(), ini_path=None, ini_has_loggers=False, stderr_fd=None)
+        return _set_up(LogSettings())
+
+
+def _set_up(
+    logs: LogSettings,
+    ini_path: str | None = None,
+    ini_has_loggers: bool = False,
+    variables: Mapping[str, str] | None = None,
+) -> Logs:
+    made = setup(logs, ini_path=ini_path, ini_has_loggers=ini_has_loggers, stderr_fd=None, variables=variables)
+    never_wait()
+    return made
 
 
 def variables_of(origin: Origin) -> Mapping[str, str]:

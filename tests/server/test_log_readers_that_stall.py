@@ -162,3 +162,16 @@ def test_a_worker_that_waits_for_its_log_is_replaced_and_what_the_arbiter_could_
             return text in log.read()
 
         wait_for(lambda: says("lines of this process were lost"), "what was lost")
+
+
+def test_a_log_that_a_reload_has_opened_anew_is_not_waited_for_either(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path)
+    handler = ("class = StreamHandler\nargs = (sys.stderr,)", f"class = FileHandler\nargs = ({pipe.path!r},)")
+    with serve(INIS["configured"].replace(*handler).replace("{more}", "")) as server:
+        wait_for(lambda: "Serving " in pipe.read(), "the start")
+        server.signal(signal.SIGHUP)
+        wait_for(lambda: "Generation 2 serves (HUP)" in pipe.read(), "the reload")
+        pipe.stall()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    pipe.close()

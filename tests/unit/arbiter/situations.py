@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from paste_unicorn.arbiter.actions import Action, Say
 from paste_unicorn.arbiter.decide import decide
 from paste_unicorn.arbiter.events import (
@@ -20,6 +22,7 @@ from paste_unicorn.arbiter.rules.boot import begin
 from paste_unicorn.arbiter.state import Arbiter, Generation, Plan, Policy, Slot, SlotPhase
 
 POLICY = Policy(timeout_s=30, graceful_s=20, stop_s=20, quick_s=1, boot_timeout_s=60)
+RETIRE_FIRST = replace(POLICY, retire_first=True)
 TEMPLATE = 100  # pid of the template of generation 1; that of generation 2 is 200, and so on
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from situations import POLICY, TEMPLATE, Story, doings, sentences, serving
+from situations import POLICY, RETIRE_FIRST, TEMPLATE, Story, doings, sentences, serving
 
 from paste_unicorn.arbiter.actions import (
     ClearSlot,
@@ -30,7 +28,6 @@ from paste_unicorn.arbiter.events import (
 )
 from paste_unicorn.arbiter.state import Plan
 
-RETIRE_FIRST = replace(POLICY, retire_first=True)
 NOBODY = "There is no worker: connections that the kernel has accepted meanwhile end without an answer"
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from situations import POLICY, TEMPLATE, Story, doings, reloading, sentences, serving, starting, without_template
+from situations import (
+    POLICY,
+    RETIRE_FIRST,
+    TEMPLATE,
+    Story,
+    doings,
+    reloading,
+    sentences,
+    serving,
+    starting,
+    without_template,
+)
 
 from paste_unicorn.arbiter.actions import (
     AdoptGeneration,
@@ -36,7 +47,6 @@ from paste_unicorn.arbiter.events import (
 from paste_unicorn.arbiter.rules.boot import begin
 from paste_unicorn.arbiter.state import Phase, Plan, SlotPhase, Standing, TemplatePhase
 
-RETIRE_FIRST = replace(POLICY, retire_first=True)
 BOTH_READY = {1: SlotPhase.READY, 2: SlotPhase.READY}
 
 
